@@ -39,7 +39,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"many"},
     ],
     "deploy/plan": [{"."}, {"strategies"}, {"image_digest"}],
-    "emulator": [{"core"}, {"world"}, {"http"}, {"server"}],
+    "emulator": [{"core"}, {"world"}, {"state"}, {"http"}, {"server"}],
     "emulator/http": [{"."}, {"views"}, {"graphql"}, {"routes"}],
     "cli": [{"shared"}, {"github"}, {"deploy"}, {"bulk", "machines"}, {"oncall"}, {"."}],
 }
@@ -58,6 +58,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "emulator": {"aiohttp"},
     "emulator/http/certificate_authority": {"trustme"},
     "emulator/http/graphql/engine": {"graphql"},
+    "emulator/state/codec": {"cattrs"},
     "cli": {"click", "rich"},
     "testing/plugin": {"pytest", "pytest_asyncio"},
     "otel": {"opentelemetry"},

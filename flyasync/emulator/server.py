@@ -19,6 +19,7 @@ from aiohttp import web
 
 from flyasync.emulator.core.accepted_token import AcceptedToken
 from flyasync.emulator.core.faults import Fault, Faults
+from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.processes import Output
 from flyasync.emulator.core.regions import RETIRED
 from flyasync.emulator.http.allowed_hosts import AllowedHosts
@@ -29,6 +30,9 @@ from flyasync.emulator.http.request_log import LoggedRequest
 from flyasync.emulator.http.routes.emulator_admin import ControlRoutes
 from flyasync.emulator.http.routes.router import HANDLERS, LONG_HANDLERS, application
 from flyasync.emulator.http.scheduler import Scheduler
+from flyasync.emulator.state import document
+from flyasync.emulator.state.codec import WorldError
+from flyasync.emulator.state.file import StateFile
 from flyasync.emulator.world import images, machines, transitions
 from flyasync.emulator.world.world import ChangeObserver, World, demand_codes, demand_regions
 
@@ -112,6 +116,12 @@ class Emulator:
             second.
         epoch: The calendar time at which the emulated world begins; the default is the current time at `start`.
         faults: The faults that are active from the start.
+        state: A file that preserves the world, its faults, commands and capacity when the emulator stops or is killed:
+            a change is in the file before the response to its request is sent. A new file begins with an empty world;
+            from any other file, the world continues at the time at which it was left. `capacity`, `commands` and
+            `faults` are then added to those of the file. It contains the values of secrets, so only its owner can read
+            it. `start` raises ValueError for a file that cannot be written, belongs to another program or version, or
+            is in use.
     """
 
     def __init__(
@@ -138,6 +148,7 @@ class Emulator:
         commands: Mapping[str, Output] | None = None,
         epoch: datetime | None = None,
         faults: Iterable[Fault] = (),
+        state: str | Path | None = None,
     ) -> None:
         self._allowed_hosts = AllowedHosts.of(host, allow_hosts, "https" if tls else "http")
         self._authority = CertificateAuthority.of(self._allowed_hosts.certified) if tls else None
@@ -165,6 +176,9 @@ class Emulator:
         self._observers: list[ChangeObserver] = []
         self._epoch = epoch
         self._first_faults = tuple(faults)
+        self._first_world: Json | None = None
+        self._state_path = state
+        self._state: StateFile | None = None
         self._options = HttpOptions(
             latency=_range("latency", latency), has_limits=limits, sends_retry_after=retry_after, seed=seed
         )
@@ -175,6 +189,21 @@ class Emulator:
         self._middleware: ApiMiddleware | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id = 0
+
+    @classmethod
+    def from_world(cls, world: str | Path | Mapping[str, Any], **options: Any) -> Self:
+        """Return an emulator that starts, and after a reset starts over, with a copy of a world.
+
+        `world` is what `dump` and `GET /_emulator/world` return, as JSON or as the path of a file with that JSON. The
+        options are those of `Emulator`; capacity, commands and faults are added to those of the world. Raises
+        ValueError for any other JSON, and OSError for a file that cannot be read.
+        """
+        emulator = cls(**options)
+        found = dict(world) if isinstance(world, Mapping) else document.parsed(Path(world).read_bytes(), str(world))
+        # Read now, so that a document that does not fit raises here.
+        document.load(found, World(faults=Faults()))
+        emulator._first_world = found
+        return emulator
 
     def __repr__(self) -> str:
         return f"<Emulator {self.url}: {self._opened()!r}>" if self._runner else "<Emulator, not running>"
@@ -189,17 +218,28 @@ class Emulator:
         await self.stop()
 
     async def start(self) -> None:
-        """Serve a new, empty world on the running event loop; raise RuntimeError if the emulator is already running."""
+        """Serve a new world, or that of the state file; raise RuntimeError if the emulator is already running."""
         if self._runner is not None:
             raise RuntimeError("the emulator is already running")
+        self._state = None if self._state_path is None else StateFile(self._state_path)
+        try:
+            await self._serve()
+        except BaseException:
+            self._close_state()
+            raise
+
+    async def _serve(self) -> None:
+        scheduler = Scheduler(self._initial_world(), speed=self._speed, save=self._save)
         self._middleware = middleware = ApiMiddleware(
-            Scheduler(self._new_world(), speed=self._speed),
+            scheduler,
             self.faults,
             options=self._options,
             handlers=HANDLERS,
             long_handlers=LONG_HANDLERS,
         )
-        control = ControlRoutes(middleware, self.set_capacity, self.set_host_status, self.push, self.reset)
+        control = ControlRoutes(
+            middleware, self.set_capacity, self.set_host_status, self.push, self.dump, self.load, self.reset
+        )
         app = application(middleware, control, self._allowed_hosts)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
@@ -211,6 +251,9 @@ class Emulator:
             raise
         self._runner = runner
         self._loop, self._thread_id = asyncio.get_running_loop(), get_ident()
+        # What was due while nothing was served is due now.
+        with scheduler.present():
+            pass
 
     async def stop(self) -> None:
         """Close every connection immediately, also those of long polls; the log, counts and world stay readable."""
@@ -221,24 +264,50 @@ class Emulator:
             self._folder.cleanup()
             self._folder = None
         middleware = self._opened()
+        with middleware.scheduler.present():
+            pass  # the time of the world is that of the end
         middleware.scheduler.stop()
         await middleware.drop_all()
         await runner.cleanup()
+        self._close_state()
         self._loop = None
 
     @_on_its_loop
+    def dump(self) -> dict[str, Any]:
+        """Return the whole world as JSON: every record, pending transitions, and the state of the random numbers.
+
+        The values of secrets are included, since machines that boot read them. Options of the emulator, the log of
+        requests and the rate limits are not part of the world, nor are the earlier states that stale lists show.
+        """
+        with self._present() as world:
+            return document.dump(world)
+
+    @_on_its_loop
+    def load(self, world: Mapping[str, Any]) -> None:
+        """Replace the world by what `dump` returned; its clock and its pending transitions continue.
+
+        A waiting request continues to wait for the machine with its id. Log and rate limits stay. Raises ValueError for
+        any other JSON, which changes nothing.
+        """
+        self._opened().scheduler.replace(self._placed(document.load(world, self._new_world())))
+
+    @_on_its_loop
     def reset(self) -> None:
-        """Start over with an empty world, log and counts, and with the capacity, commands and faults of the start."""
+        """Start over with an empty world, log and counts, and with the capacity, commands and faults of the start.
+
+        An emulator of `from_world` starts over with that world. A state file is cleared.
+        """
         middleware = self._opened()
         self.faults.restart(self._first_faults)
         middleware.reset()
-        middleware.scheduler.replace(self._new_world())
+        middleware.scheduler.restart(self._placed(self._beginning()))
 
     @_on_its_loop
     def set_capacity(self, region: str, machines: int | None) -> None:
         """Set how many machines a region can hold, None for any number; its existing machines stay."""
         demand_regions({region: machines})
-        self.world.capacity[region] = machines
+        with self._present() as world:
+            world.capacity[region] = machines
 
     @_on_its_loop
     def set_host_status(self, machine_id: str, host_status: str) -> None:
@@ -293,7 +362,8 @@ class Emulator:
     def set_error_regions(self, *regions: str) -> None:
         """Make the list of an organization's machines report exactly these regions as unreadable."""
         demand_regions(dict.fromkeys(regions))
-        self.world.set_error_regions(regions)
+        with self._present() as world:
+            world.set_error_regions(regions)
 
     @_on_its_loop
     def write_log(self, app: str, message: str, *, machine_id: str | None = None, level: str = "info") -> None:
@@ -423,6 +493,44 @@ class Emulator:
     def _present(self) -> AbstractContextManager[World]:
         # The clock of a world stops when it is no longer served.
         return nullcontext(self.world) if self._runner is None else self._opened().scheduler.present()
+
+    def _initial_world(self) -> World:
+        if self._state is None:
+            return self._beginning()
+        beginning = self._beginning()
+        world = self._state.read(beginning)
+        if world is not beginning:
+            if self._first_world is not None:
+                raise WorldError(
+                    f"{self._state_path} already has a world, which another one would replace: name a new file"
+                )
+            self._add_options(world)
+        return self._placed(world)
+
+    def _beginning(self) -> World:
+        world = self._new_world()
+        if self._first_world is not None:
+            world = document.load(self._first_world, world)
+            self._add_options(world)
+        return world
+
+    def _add_options(self, world: World) -> None:
+        world.capacity |= self._capacity
+        world.commands |= self._commands
+        active = tuple(self.faults)
+        self.faults.add(*(fault for fault in self._first_faults if fault not in active))
+
+    def _placed(self, world: World) -> World:
+        return world if self._state is None else document.tracked(world)
+
+    def _save(self, world: World) -> None:
+        if self._state is not None:
+            self._state.save(world)
+
+    def _close_state(self) -> None:
+        state, self._state = self._state, None
+        if state is not None:
+            state.close()
 
     def _new_world(self) -> World:
         # An epoch without a time zone is in UTC, as all times of the API are.

@@ -154,7 +154,7 @@ class Subject:
 
 
 @define
-class _ActiveFault:
+class ActiveFault:
     """An active fault: how many subjects matched it, and to how many of these it was applied."""
 
     fault: Fault
@@ -178,6 +178,14 @@ class _ActiveFault:
         return True
 
 
+@frozen
+class FaultsState:
+    """The active faults with their counts, and the state of their random numbers."""
+
+    random: Random
+    active: list[ActiveFault]
+
+
 class Faults:
     """The active faults, oldest first. The same seed and the same requests give the same faults."""
 
@@ -199,11 +207,20 @@ class Faults:
     def restart(self, faults: Iterable[Fault]) -> None:
         """Replace all faults by these, reset the counts and restart the random numbers."""
         self._random = ids.seeded(self._seed, "faults")
-        self._active = [_ActiveFault(fault) for fault in faults]
+        self._active = [ActiveFault(fault) for fault in faults]
+
+    @property
+    def state(self) -> FaultsState:
+        """The faults with their counts and random numbers; `adopt` continues from it."""
+        return FaultsState(self._random, self._active)
+
+    def adopt(self, state: FaultsState) -> None:
+        """Replace the faults, their counts and their random numbers by those of a state."""
+        self._random, self._active = state.random, list(state.active)
 
     def add(self, *faults: Fault) -> None:
         """Add faults after the active ones."""
-        self._active += [_ActiveFault(fault) for fault in faults]
+        self._active += [ActiveFault(fault) for fault in faults]
 
     def remove(self, *faults: Fault) -> None:
         """Remove these faults, compared by identity; the other faults keep their counts."""

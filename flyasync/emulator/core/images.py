@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from typing import Self
 
-from attrs import frozen
+from attrs import Factory, define, frozen
 
 from flyasync.emulator.core.go_json import Json
 
@@ -46,12 +46,12 @@ class ImageReference:
         return f"{registry}/{self.repository}{tag}{digest}"
 
 
+@define(eq=False)
 class ImageRegistry:
     """The digest that each tag points to; that of a tag that was never pushed depends on its name alone."""
 
-    def __init__(self) -> None:
-        self._digests: dict[str, str] = {}
-        self._pushes: Counter[str] = Counter()
+    _digests: dict[str, str] = Factory(dict)
+    _pushes: Counter[str] = Factory(Counter)
 
     def push(self, image: str) -> str:
         """Move the tag of `image` to its digest, or to a new digest if it has none, and return the digest."""

@@ -14,7 +14,6 @@ from flyasync.emulator.core.state_schedule import StateSchedule
 # Bounds for a world that runs for days: older entries are dropped.
 _EVENTS_KEPT = 50
 _REACHED_KEPT = 200
-_LINES_KEPT = 10_000
 
 
 @frozen(kw_only=True)
@@ -168,12 +167,13 @@ class AppRecord:
     # The time from which every node knows the app; the cookie routes a client to the node that created it.
     visible_at: float = 0.0
     affinity: str = field(default="", repr=False)
+    # A create with the same key returns this app.
+    idempotency_key: str = field(default="", repr=False)
     secrets: AppSecrets = Factory(AppSecrets)
     certificates: dict[str, CertificateRecord] = Factory(dict)
     addresses: dict[str, AddressRecord] = Factory(dict)
     releases: list[ReleaseRecord] = Factory(list)
     lock: AppLockRecord | None = None
-    lines: deque[LogRecord] = field(factory=lambda: deque(maxlen=_LINES_KEPT), repr=False)
 
 
 @frozen(kw_only=True)

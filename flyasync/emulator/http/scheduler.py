@@ -1,7 +1,7 @@
 """Advances the world: one timer for the next transition, and a future for each request that waits for a machine."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from flyasync.emulator.world.transitions import advance
@@ -11,11 +11,13 @@ from flyasync.emulator.world.world import World
 class Scheduler:
     """Advances a world on the running event loop; nothing else in the emulator reads the clock of the loop."""
 
-    def __init__(self, world: World, *, speed: float) -> None:
+    def __init__(self, world: World, *, speed: float, save: Callable[[World], None] = lambda _: None) -> None:
         self.world = world
         self._speed = speed
+        # Called after each work that may have changed the world, before a response to it is sent.
+        self._save = save
         self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
+        self._began, self._first = self._loop.time(), world.clock
         self._timer: asyncio.TimerHandle | None = None
         self._is_busy = False
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
@@ -27,6 +29,10 @@ class Scheduler:
     def seconds(self) -> float:
         """Return the real seconds since the start."""
         return self._loop.time() - self._began
+
+    def now(self) -> float:
+        """Return the time of the world: it continues from the clock of the world that is served."""
+        return self._first + self.seconds() * self._speed
 
     @contextmanager
     def present(self, *, not_before: float = 0.0) -> Iterator[World]:
@@ -40,14 +46,15 @@ class Scheduler:
             return
         self._is_busy = True
         try:
-            advance(self.world, max(not_before, self.seconds() * self._speed))
+            advance(self.world, max(not_before, self.now()))
             yield self.world
         finally:
             self._is_busy = False
             self._wake(self.world.take_changed())
             self.stop()
             if (due := self.world.next_due()) is not None:
-                self._timer = self._loop.call_at(self._began + due / self._speed, self._arrive, due)
+                self._timer = self._loop.call_at(self._began + (due - self._first) / self._speed, self._arrive, due)
+            self._save(self.world)
 
     async def changed(self, machine_id: str) -> None:
         """Wait until something changes about a machine."""
@@ -64,7 +71,7 @@ class Scheduler:
 
     async def until(self, moment: float) -> None:
         """Wait until a time of the world."""
-        left = moment - self.seconds() * self._speed
+        left = moment - self.now()
         if left > 0:
             await asyncio.sleep(left / self._speed)
             # Timers can fire early by a rounding error.
@@ -77,10 +84,15 @@ class Scheduler:
             self._timer = None
 
     def replace(self, world: World) -> None:
-        """Start over with another world at second 0, and wake all waiting requests."""
-        self.stop()
-        self.world, self._began = world, self._loop.time()
-        self._wake(set(self._waiting))
+        """Continue with another world from its clock, and wake all waiting requests."""
+        self.world, self._first = world, world.clock - self.seconds() * self._speed
+        with self.present():
+            self._wake(set(self._waiting))
+
+    def restart(self, world: World) -> None:
+        """Start over with another world at real second 0."""
+        self._began = self._loop.time()
+        self.replace(world)
 
     def _arrive(self, due: float) -> None:
         # Timers can fire early by a rounding error. The world must still advance to `due`, or the timer would be set

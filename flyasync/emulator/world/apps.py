@@ -38,6 +38,7 @@ def create(
         created_at=world.clock,
         visible_at=world.clock + world.draw(world.lag),
         affinity=ids.hexadecimal(world.random, 16),
+        idempotency_key=idempotency_key,
     )
     world.apps[name] = app
     if idempotency_key:

@@ -92,7 +92,6 @@ def create(world: World, app: str, launch: NewMachine) -> MachineRecord:
     )
     owner.is_deployed = True
     world.add(machine)
-    world.occupied[region] += 1
     if volume is not None:
         volume.machine_id = machine.id
         volume.updated_at = world.clock

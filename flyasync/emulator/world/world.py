@@ -1,12 +1,12 @@
 """The state of the emulated platform: apps, machines, volumes, capacity, and scheduled transitions."""
 
 import heapq
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.accepted_token import AcceptedToken
@@ -32,6 +32,8 @@ from flyasync.emulator.core.regions import CODES, RETIRED
 
 # The seconds of history for stale lists; a fault with more seconds gets this much.
 _PAST_KEPT = 120.0
+# The lines of an app's log; older ones are dropped, since a world may run for days.
+_LINES_KEPT = 10_000
 ChangeObserver = Callable[[MachineRecord], None]
 
 
@@ -60,13 +62,13 @@ class World:
     faults: Faults = Factory(Faults)
     clock: float = 0.0
     apps: dict[str, AppRecord] = Factory(dict)
-    app_by_key: dict[tuple[str, str], AppRecord] = Factory(dict)
     machines: dict[str, MachineRecord] = Factory(dict)
     volumes: dict[str, VolumeRecord] = Factory(dict)
     clusters: dict[str, ClusterRecord] = Factory(dict)
     orgs: dict[str, OrgRecord] = Factory(dict)
     limited_tokens: dict[str, LimitedTokenRecord] = Factory(dict)
     tokens: list[AcceptedToken] = Factory(list)
+    lines: dict[str, deque[LogRecord]] = Factory(dict)
     images: ImageRegistry = Factory(ImageRegistry)
     # The times from which tags, with their full names, are found.
     image_known_at: dict[str, float] = Factory(dict)
@@ -75,20 +77,29 @@ class World:
     error_regions: set[str] = Factory(set)
     retired: set[str] = Factory(lambda: set(RETIRED))
     observers: list[ChangeObserver] = Factory(list)
-    occupied: Counter[str] = Factory(Counter)
     random: Random = Factory(lambda self: ids.seeded(self.seed, "world"), takes_self=True)
     # The past states of each machine with their times, oldest first; None until a stale list needs them.
     past: dict[str, list[tuple[float, MachineRecord]]] | None = None
-    # Indexes, so that the cost of listing one app does not depend on the number of apps.
-    _of_app: dict[str, dict[str, MachineRecord]] = Factory(dict)
-    _by_name: dict[tuple[str, str], MachineRecord] = Factory(dict)
-    _due: list[tuple[float, int, str]] = Factory(list)
-    _scheduled: int = 0
-    _changed: set[str] = Factory(set)
-    _logged: int = 0
+    logged: int = 0
+    # Indexes, derived from the records, so that the cost of listing one app does not depend on the number of apps.
+    app_by_key: dict[tuple[str, str], AppRecord] = field(factory=dict, init=False)
+    occupied: Counter[str] = field(factory=Counter, init=False)
+    _of_app: dict[str, dict[str, MachineRecord]] = field(factory=dict, init=False)
+    _by_name: dict[tuple[str, str], MachineRecord] = field(factory=dict, init=False)
+    # What is due when, the first one first; at the same time, in the order of the ids.
+    _due: list[tuple[float, str]] = field(factory=list, init=False)
+    _changed: set[str] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
         demand_regions(self.capacity)
+        self.app_by_key = {
+            (app.org_slug, app.idempotency_key): app for app in self.apps.values() if app.idempotency_key
+        }
+        for machine in self.machines.values():
+            self._index(machine)
+            self.schedule(machine, machine.next_transition)
+            # The checks have already changed at all times up to the present one.
+            self.schedule_checks(machine, (phase for phase in machine.check_phases if phase.at > self.clock))
 
     def __repr__(self) -> str:
         due = "nothing" if (at := self.next_due()) is None else f"at {at:.2f}"
@@ -125,11 +136,12 @@ class World:
 
     def add(self, machine: MachineRecord) -> None:
         """Add a new machine."""
-        self.machines[machine.id] = self._of_app.setdefault(machine.app, {})[machine.id] = machine
-        self._by_name[machine.app, machine.name] = machine
+        self.machines[machine.id] = machine
+        self._index(machine)
 
     def forget(self, app: str) -> None:
-        """Remove the machines of an app."""
+        """Remove the machines and the log of an app."""
+        self.lines.pop(app, None)
         for machine in self._of_app.pop(app, {}).values():
             del self.machines[machine.id]
             self._by_name.pop((app, machine.name), None)
@@ -170,7 +182,7 @@ class World:
     def take_due(self, now: float) -> tuple[float, MachineRecord, Transition | None] | None:
         """Remove and return what is due first by `now`: time, machine and transition (None if only checks change)."""
         while self._due and self._due[0][0] <= now:
-            at, _, machine_id = heapq.heappop(self._due)
+            at, machine_id = heapq.heappop(self._due)
             machine = self.machines.get(machine_id)
             if machine is None:
                 continue
@@ -214,9 +226,10 @@ class World:
         provider: str = "app",
     ) -> None:
         """Append a line to an app's log."""
-        self._logged += 1
+        self.app(app)
+        self.logged += 1
         line = LogRecord(
-            serial=self._logged,
+            serial=self.logged,
             at=self.clock,
             message=message,
             level=level,
@@ -224,7 +237,7 @@ class World:
             region=machine.region if machine else "",
             provider=provider,
         )
-        self.app(app).lines.append(line)
+        self.lines.setdefault(app, deque(maxlen=_LINES_KEPT)).append(line)
 
     def keep_past(self) -> None:
         """Record the states of machines from now on, for stale lists."""
@@ -286,8 +299,12 @@ class World:
         return ids.ulid(self.random, self.clock, birth_ms=self.milliseconds(0.0))
 
     def _push_due(self, machine: MachineRecord, at: float) -> None:
-        self._scheduled += 1
-        heapq.heappush(self._due, (at, self._scheduled, machine.id))
+        heapq.heappush(self._due, (at, machine.id))
+
+    def _index(self, machine: MachineRecord) -> None:
+        self._of_app.setdefault(machine.app, {})[machine.id] = machine
+        self._by_name[machine.app, machine.name] = machine
+        self.occupied[machine.region] += not machine.is_destroyed
 
 
 def demand_codes(name: str, regions: Iterable[str]) -> None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from aiohttp import web
 from attrs import asdict, frozen
 
 from flyasync.emulator.core.errors import bad_request
 from flyasync.emulator.core.faults import Fault
-from flyasync.emulator.core.go_json import check, decode, integer, parse
+from flyasync.emulator.core.go_json import Json, check, decode, integer, parse
 from flyasync.emulator.core.processes import read_script
 from flyasync.emulator.http.middleware import ApiMiddleware, body_of
 
@@ -25,6 +26,8 @@ class ControlRoutes:
     set_capacity: Callable[[str, int | None], None]
     set_host_status: Callable[[str, str], None]
     push: Callable[[str], str]
+    dump: Callable[[], Json]
+    load: Callable[[Any], None]
     reset: Callable[[], None]
 
     def routes(self) -> list[web.RouteDef]:
@@ -43,6 +46,8 @@ class ControlRoutes:
             web.post("/_emulator/capacity", self.capacity),
             web.post("/_emulator/host_status", self.host_status),
             web.post("/_emulator/images", self.images),
+            web.get("/_emulator/world", self.world, allow_head=False),
+            web.post("/_emulator/world", self.load_world),
             web.post("/_emulator/reset", self.start_over),
         ]
 
@@ -80,12 +85,14 @@ class ControlRoutes:
             with _refusing("invalid fault: "):
                 found.append(Fault(**item))
         # All or none: a list with one invalid fault adds no fault.
-        self.middleware.faults.add(*found)
+        with self.middleware.scheduler.present():
+            self.middleware.faults.add(*found)
         return web.json_response({"faults": self.middleware.faults.as_json()}, status=201)
 
     async def clear_faults(self, _: web.Request) -> web.Response:
         """Remove all faults."""
-        self.middleware.faults.clear()
+        with self.middleware.scheduler.present():
+            self.middleware.faults.clear()
         return web.Response(status=204)
 
     async def commands(self, _: web.Request) -> web.Response:
@@ -98,12 +105,14 @@ class ControlRoutes:
         asked = parse(await body_of(request))
         with _refusing():
             found = dict(map(read_script, asked if isinstance(asked, list) else [asked]))
-        self.middleware.scheduler.world.commands.update(found)
+        with self.middleware.scheduler.present() as world:
+            world.commands.update(found)
         return web.Response(status=204)
 
     async def clear_commands(self, _: web.Request) -> web.Response:
         """Remove all scripted commands."""
-        self.middleware.scheduler.world.commands.clear()
+        with self.middleware.scheduler.present() as world:
+            world.commands.clear()
         return web.Response(status=204)
 
     async def capacity(self, request: web.Request) -> web.Response:
@@ -129,6 +138,17 @@ class ControlRoutes:
         image = body.get("image") or ""
         with _refusing():
             return web.json_response({"image": image, "digest": self.push(image)}, status=201)
+
+    async def world(self, _: web.Request) -> web.Response:
+        """Return the whole world as JSON, with the values of its secrets."""
+        return web.json_response(self.dump())
+
+    async def load_world(self, request: web.Request) -> web.Response:
+        """Replace the world."""
+        with _refusing():
+            # A world may be larger than any body of the API.
+            self.load(parse(await body_of(request.clone(client_max_size=0))))
+        return web.Response(status=204)
 
     async def start_over(self, _: web.Request) -> web.Response:
         """Start over with an empty world."""

@@ -12,12 +12,13 @@ _PAGE = 100
 
 
 @HANDLERS.serves("listLogs")
-def lines(world: World, request: ApiRequest) -> ApiResponse:
+def listing(world: World, request: ApiRequest) -> ApiResponse:
     """List the lines after a token, with the token for the next page."""
     token = request.query.get("next_token", "")
     after = integer(token, "next_token") if token else 0
     # The token also advances past the lines that the filters exclude.
-    passed = [line for line in world.app(request.app).lines if line.serial > after][:_PAGE]
+    lines = world.lines.get(world.app(request.app).name, ())
+    passed = [line for line in lines if line.serial > after][:_PAGE]
     next_token = str(passed[-1].serial) if passed else token
     instance, region = request.query.get("instance"), request.query.get("region")
     data = [

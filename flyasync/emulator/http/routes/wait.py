@@ -2,7 +2,6 @@
 
 import asyncio
 
-from flyasync.emulator.core.errors import not_found
 from flyasync.emulator.http.handler import Handlers, LongHandler
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
 from flyasync.emulator.http.routes import apps
@@ -25,9 +24,8 @@ async def wait(scheduler: Scheduler, request: ApiRequest) -> ApiResponse:
         async with asyncio.timeout(seconds):
             while (reached := waiting.reached_state(machine, condition)) is None:
                 await scheduler.changed(machine.id)
-                # Deleted with its app, or by a reset.
-                if scheduler.world.machines.get(machine.id) is not machine:
-                    raise not_found("machine")
+                # Deleted with its app, or by a reset; in a world that was loaded, it is another record.
+                machine = scheduler.world.machine(request.app, machine.id)
     except TimeoutError:
         timed_out = waiting.timed_out(machine, condition)
     else:
