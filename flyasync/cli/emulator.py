@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -33,6 +34,7 @@ Examples:
 \b
   # until Ctrl-C
   flyasync emulator --capacity lhr=0
+  flyasync emulator --state world.fly
   flyasync emulator --latency 0.02:0.25 --fault '{"does": "lose_answer", "action": "createMachine", "times": 1}'
 \b
 Then, in another shell, after its export lines:
@@ -49,7 +51,7 @@ and 1 if the port is in use.
 
 CONTROL = (
     "to control it, use {url}/_emulator/: GET log, GET counts, GET or POST or DELETE faults, POST capacity, "
-    "GET or POST or DELETE commands, POST host_status, POST images, POST reset"
+    "GET or POST or DELETE commands, POST host_status, POST images, GET or POST world, POST reset"
 )
 
 
@@ -201,6 +203,19 @@ class WorldOptions(EmulatorOptions):
     )
 
 
+class StateOptions(EmulatorOptions):
+    """What the world begins with, and where it is kept."""
+
+    title = "State"
+
+    state: Path | None = option(
+        "--state",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Preserve the world in FILE, also when the emulator is killed; it contains the values of secrets.",
+    )
+
+
 class TroubleOptions(EmulatorOptions):
     """What makes requests slow, or fail."""
 
@@ -249,7 +264,7 @@ class OutputOptions(OptionGroup):
 @click.command(
     "emulator",
     cls=GroupedCommand,
-    groups=titled(ServerOptions, WorldOptions, TroubleOptions, OutputOptions),
+    groups=titled(ServerOptions, WorldOptions, StateOptions, TroubleOptions, OutputOptions),
     epilog=EPILOG,
     # The options after COMMAND are its own, with or without a double dash.
     context_settings={"allow_interspersed_args": False},
@@ -259,10 +274,10 @@ class OutputOptions(OptionGroup):
 def command(ctx: click.Context, /, words: tuple[str, ...], **_: object) -> None:
     """Serve a local Machines API that needs no account, until Ctrl-C or while COMMAND runs.
 
-    The emulator enforces the published limits, states and error bodies of Fly.io. Its state is lost when it stops. It
-    prints the environment variables that point flyasync and flyctl to it, and that keep flyctl from reaching any other
-    server. The paths under /_emulator/ show the requests so far, and change faults, capacity, commands, hosts and
-    images while it runs; they need no token. Requests for other hosts and from web pages are refused, unless --host or
+    The emulator enforces the published limits, states and error bodies of Fly.io. Without --state, its world is lost when it
+    stops. It prints the environment variables that point flyasync and flyctl to it, and that keep flyctl from reaching any other
+    server. The paths under /_emulator/ show the requests so far, and change faults, capacity, commands, hosts,
+    images and the whole world while it runs; they need no token. Requests for other hosts and from web pages are refused, unless --host or
     --allow-host allows them.
     """
     server, output = ServerOptions.of(ctx.params), OutputOptions.of(ctx.params)
@@ -271,6 +286,7 @@ def command(ctx: click.Context, /, words: tuple[str, ...], **_: object) -> None:
         emulator = Emulator(
             **server.arguments() | {"port": port},
             **WorldOptions.of(ctx.params).arguments(),
+            **StateOptions.of(ctx.params).arguments(),
             **TroubleOptions.of(ctx.params).arguments(),
         )
     except ValueError as error:
@@ -285,9 +301,11 @@ def command(ctx: click.Context, /, words: tuple[str, ...], **_: object) -> None:
 
 
 async def start(emulator: Emulator, port: int, err: TextIO) -> None:
-    """Start the emulator, and write its warnings; raises CommandFailed for a port in use."""
+    """Start the emulator, and write its warnings; raises CommandFailed for a port or state file that is in use."""
     try:
         await emulator.start()
+    except ValueError as error:
+        raise CommandFailed(str(error)) from error
     except OSError as error:
         # The text of asyncio's error is long, and contains the address.
         reason = os.strerror(error.errno) if error.errno else str(error)

@@ -224,3 +224,26 @@ async def visited(serving: Coroutine[Any, Any, int], url: str) -> dict[str, Any]
     serves.cancel()
     await asyncio.gather(serves, return_exceptions=True)
     return {"faults": len(faults), "written": written, "latency": created - began, "boot": started - created}
+
+
+def test_the_state_is_kept_in_a_file(tmp_path: Path, unused_tcp_port: int) -> None:
+    state = tmp_path / "world.fly"
+    arguments = ("emulator", "--port", str(unused_tcp_port), "--state", str(state))
+    names: list[str] = []
+
+    async def once(serving: Coroutine[Any, Any, int], app: str) -> None:
+        serves = asyncio.ensure_future(serving)
+        await asyncio.sleep(0.1)
+        async with FlyClient("fm2_x", base_url=f"http://127.0.0.1:{unused_tcp_port}") as fly:
+            await fly.apps.create(app, org_slug="personal")
+            names[:] = [each.name for each in await fly.apps.list("personal")]
+        serves.cancel()
+        await asyncio.gather(serves, return_exceptions=True)
+
+    for app in ("one", "two"):
+        flyasync(*arguments, drive=lambda serving, app=app: run_virtual(once(serving, app)))
+    assert names == ["one", "two"]
+    state.write_text("hello, this is my shopping list")
+    result = flyasync(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr == f"flyasync: {state} is not a state file of the emulator: name another file\n"

@@ -80,12 +80,15 @@ def at(machine: dict[str, Any], app: str = "web") -> str:
 
 @asynccontextmanager
 async def serving(*, headers: dict[str, str] | None = None, **options: Any) -> AsyncIterator[Api]:
+    async with running(Emulator(**options), headers=headers) as api:
+        yield api
+
+
+@asynccontextmanager
+async def running(emulator: Emulator, *, headers: dict[str, str] | None = None) -> AsyncIterator[Api]:
     sent = {"Authorization": "Bearer any"} if headers is None else headers
     connector = aiohttp.TCPConnector(limit=0)
-    async with (
-        Emulator(**options) as emulator,
-        aiohttp.ClientSession(emulator.url, headers=sent, connector=connector) as session,
-    ):
+    async with emulator, aiohttp.ClientSession(emulator.url, headers=sent, connector=connector) as session:
         yield Api(emulator, session)
         await session.close()
         await asyncio.sleep(0)

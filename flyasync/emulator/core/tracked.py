@@ -1,5 +1,6 @@
 """A dict that records which of its items may have changed."""
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 V = TypeVar("V")
@@ -8,8 +9,8 @@ V = TypeVar("V")
 class Tracked(dict[str, V]):
     """A dict of records that records in `touched` which were looked up, added or removed by their key.
 
-    A record must be looked up by its key to be changed: iteration is not recorded, since a list reads all records and
-    changes none.
+    A record may change after it was looked up by its key, or found by an iteration that ended with it. An iteration to
+    the end is not recorded: a list reads all records and changes none.
     """
 
     def __init__(self, items: dict[str, V]) -> None:
@@ -37,6 +38,15 @@ class Tracked(dict[str, V]):
         """Remove and return the record of a key."""
         self.touched.add(key)
         return super().pop(key, *default)
+
+    def values(self) -> Iterator[V]:  # type: ignore[override]
+        """Yield the records."""
+        for key, value in super().items():
+            try:
+                yield value
+            except GeneratorExit:
+                self.touched.add(key)
+                raise
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """Return the record of a key, which is the default if there was none."""

@@ -22,7 +22,9 @@ from flyasync.emulator.world.world import World
 FORMAT = "flyasync-emulator-world"
 VERSION = 1
 # The options of an emulator, which continue to apply to a world that is loaded; and what only stale lists need.
-_OPTIONS = frozenset({"seed", "boot", "lag", "secrets_lag", "linger", "retired", "observers", "past"})
+_OPTIONS = frozenset(
+    {"seed", "boot", "lag", "secrets_lag", "linger", "image_lag", "tag_moves", "retired", "observers", "past"}
+)
 
 
 def _is_collection(field: "Attribute[Any]") -> bool:

@@ -92,6 +92,7 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         demand_regions(self.capacity)
+        self.lines = {app: deque(lines, maxlen=_LINES_KEPT) for app, lines in self.lines.items()}
         self.app_by_key = {
             (app.org_slug, app.idempotency_key): app for app in self.apps.values() if app.idempotency_key
         }
