@@ -274,11 +274,11 @@ class OutputOptions(OptionGroup):
 def command(ctx: click.Context, /, words: tuple[str, ...], **_: object) -> None:
     """Serve a local Machines API that needs no account, until Ctrl-C or while COMMAND runs.
 
-    The emulator enforces the published limits, states and error bodies of Fly.io. Without --state, its world is lost when it
-    stops. It prints the environment variables that point flyasync and flyctl to it, and that keep flyctl from reaching any other
-    server. The paths under /_emulator/ show the requests so far, and change faults, capacity, commands, hosts,
-    images and the whole world while it runs; they need no token. Requests for other hosts and from web pages are refused, unless --host or
-    --allow-host allows them.
+    The emulator enforces the published limits, states and error bodies of Fly.io. Without --state, its world is lost
+    when it stops. It prints the environment variables that point flyasync and flyctl to it, and that keep flyctl from
+    reaching any other server. The paths under /_emulator/ show the requests so far, and change faults, capacity,
+    commands, hosts, images and the whole world while it runs; they need no token. Requests for other hosts and from
+    web pages are refused, unless --host or --allow-host allows them.
     """
     server, output = ServerOptions.of(ctx.params), OutputOptions.of(ctx.params)
     port = server.port if server.port is not None else 0 if words else _PORT

@@ -240,8 +240,8 @@ def test_the_state_is_kept_in_a_file(tmp_path: Path, unused_tcp_port: int) -> No
         serves.cancel()
         await asyncio.gather(serves, return_exceptions=True)
 
-    for app in ("one", "two"):
-        flyasync(*arguments, drive=lambda serving, app=app: run_virtual(once(serving, app)))
+    flyasync(*arguments, drive=lambda serving: run_virtual(once(serving, "one")))
+    flyasync(*arguments, drive=lambda serving: run_virtual(once(serving, "two")))
     assert names == ["one", "two"]
     state.write_text("hello, this is my shopping list")
     result = flyasync(*arguments)
