@@ -217,6 +217,13 @@ class DeployBuilder:
         digest = spec.digest if spec.config.image == self.config.image else None
         return self._with(evolve(spec, digest=digest))
 
+    def _known_group(self, group: str) -> str:
+        """Return the name of a group; raises InvalidInput if the deploy does not contain it."""
+        if group not in self.spec.group_names:
+            known = ", ".join(self.spec.group_names)
+            raise InvalidInput(f"{group!r} is not a process group of this deploy: choose one of {known}")
+        return group
+
     def _demand_one_group(self, method: str) -> None:
         if self.spec.also:
             groups = " and ".join(self.spec.group_names)
@@ -253,9 +260,7 @@ class DeployBuilder:
     def count_group(self, group: str, per_region: int | None = None, /, **by_region: int) -> Self:
         """Set the number of machines of one group per region, for all or for the regions named."""
         _check_counts(per_region, by_region)
-        if group not in self.spec.group_names:
-            known = ", ".join(self.spec.group_names)
-            raise InvalidInput(f"{group!r} is not a process group of this deploy: choose one of {known}")
+        self._known_group(group)
         return self._each(lambda each: _counting(each, per_region, by_region) if each.group == group else each)
 
     def keep_counts(self, keep: bool = True, /) -> Self:  # noqa: FBT001, FBT002 - a switch
@@ -511,6 +516,32 @@ class DeployBuilder:
     def retire_groups(self, *groups: str) -> Self:
         """Destroy the machines of these process groups at the end of the deploy. Needs a strategy."""
         return self._with(evolve(self.spec, retired_groups=tuple(dict.fromkeys(map(_group, groups)))))
+
+    def adopt(self, *machines: str, group: str | None = None) -> Self:
+        """Take machines of the app that are outside the groups into a group, by their ids or names. Needs a strategy.
+
+            report = await DeployBuilder.from_fly_toml("fly.toml").adopt("all", group="web").execute(fly)
+
+        They become members of the group, count as such, and are updated by the strategy like the others; bluegreen
+        replaces them. What a deploy does not manage is kept. A rollback and an undo restore their config and their
+        former group. A machine that was adopted before stays in the group, whether it is stated again or not.
+
+        `"all"` adopts the machines without a process group in the regions of the deploy. A machine of a group that the
+        deploy does not contain is adopted only if it is stated. Machines of release commands and consoles, standbys,
+        and machines that destroy themselves are never adopted: stated, they are an error. `group` is the group that
+        adopts them; a deploy of several groups needs it.
+        """
+        if group is None and self.spec.also:
+            raise InvalidInput(
+                f"this deploy has the groups {' and '.join(self.spec.group_names)}: state which of them adopts "
+                f"{', '.join(machines)}",
+                python="use adopt(…, group=…)",
+                command="use --adopt GROUP=MACHINE",
+            )
+        name = self._known_group(group or self.spec.group)
+        if not all(machines):
+            raise InvalidInput("a machine to adopt is stated by its id or name, or as 'all', but one is empty")
+        return self._each(lambda each: evolve(each, adopts=(*each.adopts, *machines)) if each.group == name else each)
 
     def visible_to_flyctl(self, visible: bool = True, /) -> Self:  # noqa: FBT001, FBT002 - a switch
         """Mark the machines as managed by flyctl too; by default neither tool changes the machines of the other.

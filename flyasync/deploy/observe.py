@@ -14,6 +14,7 @@ from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.list_lag import caught_up
 from flyasync.deploy.plan.addresses import is_public, no_address, reaches
+from flyasync.deploy.plan.adoption import ALL, is_stated
 from flyasync.deploy.plan.command_stages import is_empty
 from flyasync.deploy.plan.fleet import Fleet, is_in, tags
 from flyasync.deploy.plan.placement import by_distance
@@ -57,8 +58,11 @@ async def observe(
     )
     gone = tuple(machine for machine in machines if machine.state in GONE)
     there = [machine for machine in machines if machine.state not in GONE]
-    # Whether a deploy is the first one, and whether an earlier one has run the seed command, destroyed machines show.
-    if spec.seed and not include_deleted and is_empty(Fleet(spec.app, tuple(there))):
+    # Destroyed machines show whether a deploy is the first one, whether an earlier one has run the seed command, and
+    # whether a machine to adopt was there.
+    names = {name for machine in there for name in (ALL, machine.id, machine.name)}
+    is_adopted_gone = not {name for group in spec.groups for name in group.adopts} <= names
+    if not include_deleted and (is_adopted_gone or (spec.seed and is_empty(Fleet(spec.app, tuple(there))))):
         every = await fly.machines.list(spec.app, include_deleted=True)
         gone = tuple(machine for machine in every if machine.state in GONE)
     # Volumes matter if the spec has one, or if machines that the deploy may change have some.
@@ -73,7 +77,7 @@ async def observe(
 
 
 def _concerns(spec: DeploySpec, machine: Machine) -> bool:
-    if tags(machine).get(LAUNCH) == spec.launch:
+    if tags(machine).get(LAUNCH) == spec.launch or is_stated(spec, machine):
         return True
     groups = () if spec.strategy.only_adds else (*spec.group_names, *spec.retired_groups)
     return any(is_in(machine, group) for group in groups)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import click
 
-from flyasync.cli.shared.completion import groups, region_codes
+from flyasync.cli.shared.completion import groups, machines, region_codes
 from flyasync.cli.shared.option_groups import OptionGroup, option
 from flyasync.cli.shared.option_types import Counts, amount, counts, fallback, pairs, regions, variables, volume, waves
 from flyasync.deploy.plan.strategies.registry import NAMES, strategies
@@ -249,6 +249,14 @@ class StrategyOptions(OptionGroup):
         shell_complete=groups,
         help="Destroy the machines of this process group at the end; may be repeated.",
     )
+    adopt: tuple[str, ...] = option(
+        "--adopt",
+        multiple=True,
+        metavar="[GROUP=]MACHINE|all",
+        shell_complete=machines,
+        help="Take a machine outside the groups, by its id or name, into the group, and update it like the others; all "
+        "takes those without a process group. May be repeated.",
+    )
     replace: tuple[str, ...] = option(
         "--replace",
         multiple=True,
@@ -276,6 +284,9 @@ class StrategyOptions(OptionGroup):
     def applied(self, made: "DeployBuilder") -> "DeployBuilder":
         """Return a builder with this strategy, group and release command; `made` has its regions already."""
         made = stated("--retire-group", self.changing(made).retire_groups, *self.retire_group)
+        for each in self.adopt:
+            group, _, machine = each.rpartition("=")
+            made = stated("--adopt", made.adopt, machine, group=group or None)
         made = made.visible_to_flyctl() if self.visible_to_flyctl else made
         # The waves consist of the regions that the builder has by now.
         made = made.region_by_region() if self.region_by_region else made

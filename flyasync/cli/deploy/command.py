@@ -67,13 +67,18 @@ Examples:
   # add a machine beside the others, and print JSON lines
   flyasync deploy web --image nginx --region iad --add --launch test --json
 \b
+  # take that machine into the group: it is updated like the others
+  flyasync deploy web --image registry.fly.io/web:v4 --port 8080 \\
+      --check /health --adopt test-iad-1
+\b
   # deploy the process groups of a fly.toml; in its folder: flyasync deploy
   flyasync deploy --config web/fly.toml --image registry.fly.io/web:v5
 
 A deploy converges: it updates, creates and destroys machines of --group, or of the groups of the fly.toml, until they
-have the given image, config and counts, and changes no other machines. The same command again changes nothing, and
-continues a deploy that was interrupted. Regions and counts that are not given are those of the machines that exist;
-of the config, what only an earlier deploy has stated is removed, and what came from others is kept.
+have the given image, config and counts, and changes no other machines, except those that --adopt takes into a group.
+The same command again changes nothing, and continues a deploy that was interrupted. Regions and counts that are not
+given are those of the machines that exist; of the config, what only an earlier deploy has stated is removed, and what
+came from others is kept.
 A fly.toml or fly.json in the current folder is used unless --no-config is given; it states its fields completely, and
 other options are applied on top. With --add, a deploy adds the machines of its launch instead, and changes no others;
 the same command with the same --launch creates only those that are missing. --undo restores the release before the

@@ -23,7 +23,7 @@ _WITH_UNDO = (
 _UNDO_BY = ("rolling", "immediate")
 # These apply to every strategy, and not to a deploy that only adds machines.
 _OF_A_GROUP = frozenset(
-    {"waves", "region_by_region", "group", "retire_group", "replace", "visible_to_flyctl", "verify_stopped"}
+    {"waves", "region_by_region", "group", "retire_group", "adopt", "replace", "visible_to_flyctl", "verify_stopped"}
 )
 # These refine another option, and need it.
 _NEEDS = {

@@ -48,6 +48,9 @@ RETIRED = "flyasync_retired"
 STOPPED = "flyasync_stopped"
 """The metadata key of a machine that is stopped for its update: the launch that has to start it again."""
 
+ADOPTED = "flyasync_adopted"
+"""The metadata key of a machine that joined its group with its last update: the launch that adopted it."""
+
 NEW = "flyasync_new"
 """The metadata key of the machines of a new group until all of them have been created: the launch that creates it."""
 
@@ -72,7 +75,7 @@ STANDBY_FOR = "FLY_STANDBY_FOR"
 _OF_ONE_MACHINE = (
     frozenset({LAUNCH, CREATION, REPLACES, RESTORES, STOPPED, NEW, SECRETS, SECRETS_VERSION}) | ORIGIN_KEYS
 )
-_OF_ONE_UPDATE = frozenset({RETIRED, REPLACED_IMAGE}) | ORIGIN_KEYS
+_OF_ONE_UPDATE = frozenset({ADOPTED, RETIRED, REPLACED_IMAGE}) | ORIGIN_KEYS
 
 _EXCLUSIVE: Mapping[type[Model], tuple[tuple[str, ...], ...]] = {
     MachineConfig: (("guest", "size"),),

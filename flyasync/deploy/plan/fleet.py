@@ -16,7 +16,7 @@ class Fleet:
 
     `has_secrets` is whether the app has any secrets. `secrets` is the fingerprint of all of them; None if they could
     not be listed, for the reason in `secrets_hidden`. `others` are the other machines of the app, if the deploy has no
-    strategy. `gone` are destroyed machines, if they were read.
+    strategy. `gone` are destroyed machines, if they were read. `adopted` is the new group of each machine to adopt.
     """
 
     app: str
@@ -27,14 +27,31 @@ class Fleet:
     secrets_hidden: str | None = field(default=None, kw_only=True)
     others: tuple[Machine, ...] = field(default=(), kw_only=True)
     gone: tuple[Machine, ...] = field(default=(), kw_only=True)
+    adopted: Mapping[str, str] = field(factory=dict, kw_only=True)
 
     def named(self, name: str) -> Machine | None:
         """Return the machine of this name."""
         return self._by_name.get(name)
 
     def group(self, name: str) -> tuple[Machine, ...]:
-        """Return the machines of a process group, sorted by name; the empty name means machines without a group."""
-        return in_order(machine for machine in self.machines if is_in(machine, name))
+        """Return the machines of a process group, sorted by name; the empty name means machines without a group.
+
+        Machines that the group adopts belong to it.
+        """
+        return in_order(machine for machine in self.machines if self.group_of(machine) == name)
+
+    def group_of(self, machine: Machine) -> str:
+        """Return the process group of a machine, or the one that adopts it; the empty name if there is none."""
+        return self.adopted.get(machine.id) or group_of(machine) or ""
+
+    def lane_of(self, machine: Machine) -> LaneKey:
+        """Return the key of the lane that a machine is in: the region that it was created for, and its group."""
+        return home(machine), self.group_of(machine)
+
+    def own(self, machines: Iterable[Machine]) -> list[Machine]:
+        """Return those of the machines that are not adopted; if all are, all."""
+        every = list(machines)
+        return [machine for machine in every if machine.id not in self.adopted] or every
 
     def volume_of(self, machine: Machine) -> Volume | None:
         """Return the volume that a machine holds."""
@@ -69,11 +86,6 @@ def is_in(machine: Machine, group: str | None) -> bool:
 def home(machine: Machine) -> str:
     """Return the region that a machine was created for; it may have fallen back to another one."""
     return tags(machine).get(HOME) or machine.region
-
-
-def lane_of(machine: Machine) -> LaneKey:
-    """Return the key of the lane that a machine was created for: its region and group."""
-    return home(machine), group_of(machine) or ""
 
 
 def tags(machine: Machine) -> dict[str, str]:

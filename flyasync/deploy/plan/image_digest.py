@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from attrs import evolve
 
+from flyasync.deploy.plan.adoption import adopting
 from flyasync.deploy.plan.command_stages import commands
 from flyasync.deploy.plan.config_merge import SECRETS
 from flyasync.deploy.plan.fleet import Fleet, home
@@ -40,7 +41,8 @@ def decide(spec: DeploySpec, fleet: Fleet) -> Decision:
 
     The plan has its resources; it is not possible if it would leave more machines than the spec allows.
     """
-    asked = spec = evolve(spec, secrets=fleet.secrets)
+    spec, fleet = adopting(evolve(spec, secrets=fleet.secrets), fleet)
+    asked = spec
     if spec.only_secrets:
         # The current secrets must be known; regions and counts are those of the existing machines.
         if fleet.secrets is None:

@@ -58,7 +58,7 @@ def remarks_of_others(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
     is_of_all = spec.only_secrets
     # The machine of a release command is destroyed by itself, or by the next deploy with such a command.
     groups.add(RELEASE_GROUP)
-    outside = [each for each in fleet.machines if not is_of_all and group_of(each) not in groups]
+    outside = [each for each in fleet.machines if not is_of_all and (fleet.group_of(each) or None) not in groups]
     for group in sorted({group_of(machine) or "" for machine in outside}):
         those = [machine for machine in outside if (group_of(machine) or "") == group]
         if group:
@@ -69,11 +69,12 @@ def remarks_of_others(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
             if launch:
                 yield (
                     f"machines of launch {launch} are left unchanged: created without a strategy, they have no process "
-                    f"group; to destroy them: flyasync destroy {spec.app} --launch {quote(launch)}"
+                    f"group; to destroy them: flyasync destroy {spec.app} --launch {quote(launch)}; to take them into "
+                    "a group: --adopt all"
                 )
             else:
                 count = sum(LAUNCH not in tags(machine) for machine in those)
-                yield f"{count} without a process group left unchanged: no strategy changes such machines"
+                yield f"{count} without a process group left unchanged; to take them into a group: --adopt all"
 
 
 def remarks_of_launch(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:

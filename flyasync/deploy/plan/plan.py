@@ -8,7 +8,7 @@ from attrs import evolve, field, frozen
 from flyasync.deploy.plan.addresses import AddressType, allocation
 from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.duration import Estimate
-from flyasync.deploy.plan.fleet import Fleet, group_of, oldest
+from flyasync.deploy.plan.fleet import Fleet, oldest
 from flyasync.deploy.plan.resources import ResourceChange
 from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, Fallback, LaneKey
 from flyasync.models.config import MachineConfig
@@ -462,7 +462,7 @@ class Plan:
         """The id of the machine whose lease locks each group; every deployer chooses the same machine."""
         if self.before is None:
             return {}
-        first = ((group, oldest(self.before.group(group))) for group in self.groups)
+        first = ((group, oldest(self.before.own(self.before.group(group)))) for group in self.groups)
         return {group: machine.id for group, machine in first if machine}
 
     @property
@@ -593,6 +593,6 @@ class Decision:
     @property
     def machines(self) -> tuple[Machine, ...]:
         """The observed machines that the deploy is about: those of its groups, or of its launch."""
-        there = self.plan.before.machines if self.plan.before else ()
         groups = {*self.spec.group_names, *self.spec.retired_groups}
-        return tuple(machine for machine in there if self.plan.group is None or group_of(machine) in groups)
+        fleet = self.plan.before or Fleet(self.plan.app, ())
+        return tuple(each for each in fleet.machines if self.plan.group is None or fleet.group_of(each) in groups)

@@ -189,6 +189,7 @@ def _reconciled(spec: DeploySpec, fleet: Fleet, classify: Classify) -> tuple[Mem
     2. In each region of the spec, as many machines stay as are desired. Others are surplus; missing ones are created.
     3. Machines that do not count are updated in place, if that is possible.
     4. A machine to update gets a spare name, for the machine that replaces it if its host is full.
+    5. A machine that the group adopts is one of its members.
     """
     counted = spec.members(fleet.group(spec.group))
     present: dict[str, list[Member]] = {}
@@ -205,10 +206,21 @@ def _reconciled(spec: DeploySpec, fleet: Fleet, classify: Classify) -> tuple[Mem
             if member.action in {Action.KEEP, Action.UPDATE}:
                 members.append(evolve(member, is_apart=True, stays_cordoned=True))
 
-    return tuple(
+    spared = (
         evolve(each, spare=supplies.name(each.region).name) if each.action is Action.UPDATE else each
         for each in members
     )
+    return tuple(_joining(spec, fleet, each) for each in spared)
+
+
+def _joining(spec: DeploySpec, fleet: Fleet, member: Member) -> Member:
+    """Return a member of a group; one that the group adopts has that as its first cause."""
+    machine = member.machine
+    if machine is None or machine.id not in fleet.adopted:
+        return member
+    origin = f"was in the group {own}" if (own := group_of(machine)) else "had no process group"
+    desired = evolve(member.desired, group=spec.group)
+    return evolve(member, desired=desired, cause=f"adopted, {origin}; {member.cause}")
 
 
 def _in_region(supplies: "_Supplies", region: str, present: Sequence[Member]) -> list[Member]:

@@ -79,8 +79,9 @@ def pattern(spec: DeploySpec, fleet: Fleet) -> Pattern:
     Raises InvalidInput if the existing machines are ambiguous: as many have one config as another, or no complete
     config is known.
     """
-    there = [machine for machine in fleet.group(spec.group) if machine.state not in GONE]
-    # A new machine is like the members, or like any machine of the group if there are none; never like flyctl canaries.
+    # A new machine is like those of the group, not like those that it adopts, unless there are no others.
+    there = fleet.own(machine for machine in fleet.group(spec.group) if machine.state not in GONE)
+    # It is like the members, or like any machine of the group if there are none; never like flyctl canaries.
     known = [machine for machine in there if machine.config is not None and "fly_canary" not in machine.metadata]
     known = list(spec.members(known)) or known
     # 1. No complete config is known. Then only a group that flyasync created is safe: it has no other settings.

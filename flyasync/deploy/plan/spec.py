@@ -189,6 +189,7 @@ class GroupSpec:
     creates_group: bool = False
     source: str | None = None
     in_doubt: Mapping[str, str] = field(factory=dict)
+    adopts: tuple[str, ...] = ()
 
     @stated_regions.default
     def _all_counted(self) -> tuple[str, ...]:
@@ -246,6 +247,9 @@ class DeploySpec:
 
     `release` runs before anything changes; after it, in the first deploy of the app, `seed`.
 
+    Of the machines outside the groups, those in `adopts`, by id or name, join the group and are updated like its own;
+    `all` stands for those without a group.
+
     With `public_ips`, the first deploy of an app with public services allocates addresses for it.
 
     Before `resolved` is called, fields that depend on the strategy may be None, and `counts` has only the regions with
@@ -292,6 +296,7 @@ class DeploySpec:
     if_new: NewGroup = NewGroup()
     source: str | None = None
     in_doubt: Mapping[str, str] = field(factory=dict)
+    adopts: tuple[str, ...] = ()
     also: tuple[GroupSpec, ...] = ()
     origin: LaunchOrigin = field(factory=LaunchOrigin)
 
@@ -308,6 +313,12 @@ class DeploySpec:
             raise InvalidInput(
                 f"groups that are deployed together ({', '.join(self.group_names)}) need a strategy, such as rolling: "
                 "a deploy without one only adds machines of one config"
+            )
+        if self.strategy.only_adds and self.adopts:
+            raise InvalidInput(
+                "a deploy without a strategy only adds machines, so it cannot adopt any",
+                python="choose a strategy, such as rolling()",
+                command="leave out --add",
             )
         if self.verification and self.goal is None:
             raise InvalidInput(
@@ -368,6 +379,7 @@ class DeploySpec:
                 "a release command": self.release,
                 "a seed command": self.seed,
                 "retire_groups": self.retired_groups,
+                "adopt": self.adopts,
                 self.strategy.name: self.strategy.replaces_machines,
             }
             if excess := [name for name, is_asked in asked.items() if is_asked]:
@@ -411,6 +423,7 @@ class DeploySpec:
             "a release command": self.release,
             "a seed command": self.seed,
             "replace": self.replaces,
+            "adopt": self.adopts,
             self.strategy.name: self.strategy.replaces_machines,
         }
         if self.keeps_config and (excess := [name for name, is_asked in asked.items() if is_asked]):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from attrs import evolve
 
-from flyasync.deploy.plan.fleet import Fleet, is_in
+from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Create, DeleteVolume, Destroy, Plan, TakeVolume, Track, Update
 from flyasync.deploy.plan.resources import ResourceChange, Resources
 from flyasync.deploy.plan.spec import DeploySpec
@@ -30,7 +30,7 @@ def tally(plan: Plan, retired_groups: Iterable[str] = ()) -> ResourceChange:
     groups = (*plan.groups, *retired_groups)
     # A launch belongs to no group.
     every = [each for each in (*fleet.machines, *fleet.others) if each.state not in GONE]
-    those = [each for each in every if not plan.groups or any(is_in(each, group) for group in groups)]
+    those = [each for each in every if not plan.groups or fleet.group_of(each) in groups]
     machines: dict[str, MachineConfig | None] = {each.id: each.config or each.incomplete_config for each in those}
     volumes = dict(held for machine in those for held in _held(fleet, machine))
     steps = [step for step in plan.steps if isinstance(step, TakeVolume) and step.volume_id]

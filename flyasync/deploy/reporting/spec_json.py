@@ -49,7 +49,7 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
             "in_doubt",
             *(() if group["creates_group"] else ("creates_group", "if_new")),
         }
-        for name in (*obsolete, *(() if group["source"] else ("source",))):
+        for name in (*obsolete, *(name for name in ("source", "adopts") if not group[name])):
             group.pop(name)
         group["volume"] = group["volume"] and _stated(group["volume"])
     if not data["also"]:

@@ -9,7 +9,7 @@ from attrs import evolve
 from flyasync.deploy import list_lag
 from flyasync.deploy.list_lag import APART, CATCH_UP, is_behind, past_pauses
 from flyasync.deploy.observe import observe
-from flyasync.deploy.plan.fleet import Fleet, group_of, home, is_in
+from flyasync.deploy.plan.fleet import Fleet, group_of, home
 from flyasync.deploy.reporting.result import Result, result_of
 from flyasync.deploy.reporting.run_state import Observation
 from flyasync.deploy.run.context import DeployContext
@@ -148,10 +148,14 @@ class FinalCheck:
         return evolve(blind, closed_by=self._context.admission.closed_by)
 
     def _concerning(self, machines: Iterable[Machine]) -> tuple[Machine, ...]:
-        """Return the machines that this deploy manages: those of the launch, or of its groups."""
+        """Return the machines that this deploy manages: those of the launch, or of its groups, and adopted ones."""
         plan = self._context.plan
-        groups = (*plan.groups, *self._context.spec.retired_groups)
-        return tuple(each for each in machines if plan.group is None or any(is_in(each, group) for group in groups))
+        groups = {*plan.groups, *self._context.spec.retired_groups}
+        # An adopted machine is outside its group before its update and after a rollback.
+        mine = {run.machine.id for run in self._context.runs.values() if run.machine}
+        return tuple(
+            each for each in machines if plan.group is None or each.id in mine or (group_of(each) or "") in groups
+        )
 
     def _left_alone(self, machines: Iterable[Machine]) -> frozenset[str]:
         """Return the ids of the machines of the groups in regions that the deploy does not manage."""

@@ -10,7 +10,8 @@ from attrs import evolve
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.api.resource import TROUBLE
 from flyasync.deploy.list_lag import settled
-from flyasync.deploy.plan.config_merge import STOPPED
+from flyasync.deploy.plan.config_merge import ADOPTED, STOPPED
+from flyasync.deploy.plan.fleet import is_in
 from flyasync.deploy.plan.plan import Update
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.reporting.phase import Phase
@@ -115,7 +116,9 @@ class Updater:
             current = evolve(current, image=before.image)  # a tag may have moved, but the image is kept
         desired = spec.desired(current)
         if not spec.only_secrets:
-            desired = evolve(desired, metadata={**(desired.metadata or {}), LAUNCH: spec.launch, **spec.origin.marks})
+            joins = {ADOPTED: spec.launch} if before and not is_in(before, spec.group) else {}
+            marks = {LAUNCH: spec.launch, **joins, **spec.origin.marks}
+            desired = evolve(desired, metadata={**(desired.metadata or {}), **marks})
         if step.launches and desired.metadata:  # it runs from here on, so the mark of a stop is removed
             kept = {key: value for key, value in desired.metadata.items() if key != STOPPED}
             desired = evolve(desired, metadata=kept)

@@ -14,7 +14,7 @@ from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.list_lag import fetch
 from flyasync.deploy.observe import observe
-from flyasync.deploy.plan.config_merge import REPLACED_IMAGE, REPLACES, RETIRED, STOPPED, unmanaged_metadata
+from flyasync.deploy.plan.config_merge import ADOPTED, REPLACED_IMAGE, REPLACES, RETIRED, STOPPED, unmanaged_metadata
 from flyasync.deploy.plan.fleet import Fleet, group_of, home, serves, tags
 from flyasync.deploy.plan.plan import Decision, Plan
 from flyasync.deploy.plan.reconcile import RESTING
@@ -56,7 +56,7 @@ class Life:
         """Return the config that it had before a launch, or None if there is none or it is unknown.
 
         Metadata can change without a new version. So metadata that deploys have not set keeps its current values, and
-        so does the group.
+        so does the group, unless the launch adopted the machine from another one.
         """
         first = self.first(launch)
         if not first:
@@ -66,6 +66,8 @@ class Life:
             return None
         kept = unmanaged_metadata(self.machine.config or MachineConfig())
         kept |= {key: value for key, value in tags(self.machine).items() if key == GROUP}
+        if ADOPTED in ((after and after.metadata) or {}):
+            del kept[GROUP]
         # The launch recorded the replaced image with its digest; the earlier config may have only the tag.
         image = ((after and after.metadata) or {}).get(REPLACED_IMAGE)
         image = image if image and runs(image, config.image) else config.image

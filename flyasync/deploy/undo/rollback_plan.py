@@ -7,7 +7,7 @@ from attrs import evolve, field, frozen
 
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.plan.config_merge import RESTORES, RETIRED, SECRET_CHANGES, changes, differing, observed
-from flyasync.deploy.plan.fleet import group_of, home, lane_of, serves, tags
+from flyasync.deploy.plan.fleet import Fleet, group_of, home, serves, tags
 from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.machine_roles import Role, role
 from flyasync.deploy.plan.plan import (
@@ -91,19 +91,25 @@ def restoring(
         loose: Runs whose created volumes are deleted on their own, as no machine holds them.
         widths: How many serving machines of each lane may be unavailable at once.
     """
-    here = {machine.id: machine for machine in present}
+    here, fleet = {machine.id: machine for machine in present}, plan.before or Fleet(plan.app, ())
     names = {machine.name for machine in here.values()}
     back = [
-        RestoredMachine(then, here.get(then.id), plan.launch, is_name_taken=then.name in names)
+        RestoredMachine(
+            then,
+            here.get(then.id),
+            plan.launch,
+            group=fleet.group_of(here.get(then.id) or then),
+            is_name_taken=then.name in names,
+        )
         for then in before
-        if lane_of(then) not in settled
+        if fleet.lane_of(then) not in settled
     ]
     tracks = [restored.track() for restored in back]
     # Machines that do not serve come first: until they are restored, only the serving ones take traffic.
     away = [track for track in tracks if track.steps and not track.takes_slot]
     serving = [track for track in tracks if track.steps and track.takes_slot]
     old = {restored.then.id for restored in back}
-    extra = [each for each in here.values() if each.id in made - old and lane_of(each) not in settled]
+    extra = [each for each in here.values() if each.id in made - old and fleet.lane_of(each) not in settled]
     gone = [_retired(each, plan.launch, (volumes or {}).get(each.id, [])) for each in extra]
     for run in loose:
         if run.made_volumes and run.desired.lane not in settled:
@@ -159,6 +165,7 @@ def restored_spec(spec: DeploySpec, plan: Plan) -> DeploySpec:
         origin=LaunchOrigin(),  # each machine has that of its former launch again
         verification=None,
         max_machines=None,
+        adopts=(),
         pause_after=None,
         waves=(),
         volume=None,
@@ -167,11 +174,15 @@ def restored_spec(spec: DeploySpec, plan: Plan) -> DeploySpec:
 
 @frozen
 class RestoredMachine:
-    """A machine to restore: `then` is its former state, `now` the current one, None if it has to be recreated."""
+    """A machine to restore: `then` is its former state, `now` the current one, None if it has to be recreated.
+
+    `group` is the group that it is in now.
+    """
 
     then: Machine
     now: Machine | None
     launch: str
+    group: str = field(kw_only=True)
     is_name_taken: bool = field(kw_only=True)
 
     @property
@@ -200,7 +211,7 @@ class RestoredMachine:
         region = home(self.then) if self.now else self.then.region
         name = f"{self.then.name}{AGAIN}" if self.now is None and self.is_name_taken else self.then.name
         return Track(
-            machine=DesiredMachine(name=name, region=region, number=1, group=group_of(self.then) or ""),
+            machine=DesiredMachine(name=name, region=region, number=1, group=self.group),
             machine_id=self.now.id if self.now else None,
             steps=tuple(self._steps()),
             target=target if role(self.then.config) is Role.MEMBER else Target.APART,

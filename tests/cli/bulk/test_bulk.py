@@ -249,7 +249,7 @@ def test_what_a_strategy_leaves_alone_is_told_once_for_all_apps_and_what_takes_i
         assert shops.machines() == {**{name: ["nginx:8 in iad"] for name in names(4)}, "shop-4": []}
     text = (
         "machines of launch v7 are left unchanged: created without a strategy, they have no process group; "
-        "to destroy them: flyasync destroy {} --launch v7"
+        "to destroy them: flyasync destroy {} --launch v7; to take them into a group: --adopt all"
     )
     (line,) = (line for line in said.stdout.splitlines() if "left unchanged" in line)
     assert re.fullmatch(rf"4 apps \((shop-\d, ){{2}}shop-\d and 1 more\): {text.format('APP')}", line)

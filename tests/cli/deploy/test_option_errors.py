@@ -94,6 +94,12 @@ ERRORS: list[tuple[tuple[str, ...], str, Mistake, str]] = [
         "a release command needs",
     ),
     (
+        (*ROLLING, "--adopt", "worker=m1"),
+        "--adopt: 'worker' is not a process group of this deploy",
+        lambda: BASE.rolling().adopt("m1", group="worker"),
+        "'worker' is not a process group of this deploy",
+    ),
+    (
         (*ROLLING, "--seed-command", ""),
         "--seed-command: ",
         lambda: BASE.with_seed_command(""),
