@@ -96,7 +96,7 @@ class DeployBuilder:
     @classmethod
     def from_fly_toml(
         cls,
-        path: "str | os.PathLike[str]" = "fly.toml",
+        path: "str | os.PathLike[str] | FlyToml" = "fly.toml",
         *,
         app: str | None = None,
         image: str | None = None,
@@ -123,36 +123,14 @@ class DeployBuilder:
         Reads the file and the files that it names, which blocks. Raises InvalidInput with all invalid values.
 
         Args:
-            path: The file.
+            path: The file, or its content as `load_config_file` has read it.
             app: The app to deploy; by default the one that the file names.
             image: The image to run; by default `build.image`. `with_image` sets it, too.
             groups: The process groups to deploy; by default all.
             ha: Whether groups that are created get a second machine or a standby.
             strict: Whether unknown keys are refused; by default they are ignored, as by flyctl.
         """
-        return cls.of_fly_toml(load_fly_toml(path), app=app, image=image, groups=groups, ha=ha, strict=strict)
-
-    @classmethod
-    def of_fly_toml(
-        cls,
-        read: FlyToml,
-        *,
-        app: str | None = None,
-        image: str | None = None,
-        groups: Collection[str] = (),
-        ha: bool = True,
-        strict: bool = False,
-    ) -> Self:
-        """Deploy a fly.toml that has been read already: see `from_fly_toml`.
-
-        Args:
-            read: The file.
-            app: The app to deploy; by default the one that the file names.
-            image: The image to run; by default `build.image`.
-            groups: The process groups to deploy; by default all.
-            ha: Whether groups that are created get a second machine or a standby.
-            strict: Whether unknown keys are refused.
-        """
+        read = path if isinstance(path, FlyToml) else load_fly_toml(path)
         read.refuse(*groups, strict=strict)
         return cls(spec_of(read, app=app, image=image, groups=groups, ha=ha))
 

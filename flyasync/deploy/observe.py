@@ -13,7 +13,7 @@ from attrs import Factory, define
 from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.list_lag import caught_up
-from flyasync.deploy.plan.addresses import is_public, no_address, reaches
+from flyasync.deploy.plan.addresses import is_public, remark_on
 from flyasync.deploy.plan.adoption import ALL, is_stated
 from flyasync.deploy.plan.command_stages import is_empty
 from flyasync.deploy.plan.fleet import Fleet, is_in, tags
@@ -100,10 +100,8 @@ async def lacking_address(fly: FlyClient, app: str, configs: Sequence[MachineCon
 
     Egress addresses do not count. If the token may not list addresses, there is no remark.
     """
-    if not any(map(is_public, configs)):
-        return ()
-    addresses = await listed_addresses(fly, app)
-    return () if addresses is None or any(map(reaches, addresses)) else (no_address(app, configs),)
+    addresses = await listed_addresses(fly, app) if any(map(is_public, configs)) else None
+    return remark_on(app, configs, addresses)
 
 
 async def listed_addresses(fly: FlyClient, app: str) -> Sequence[IPAssignment] | None:

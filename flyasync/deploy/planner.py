@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.observe import check_regions, listed_addresses, observe
-from flyasync.deploy.plan.addresses import AddressType, is_public, needed, no_address, reaches
+from flyasync.deploy.plan.addresses import AddressType, is_public, needed, remark_on
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.image_digest import decide
 from flyasync.deploy.plan.plan import Decision
@@ -76,8 +76,7 @@ class Planner:
             return (), ()
         configs = [group.config for group in self._spec.groups]
         types = needed(configs, addresses, fleet.machines) if self._spec.public_ips else ()
-        is_lacking = not types and not any(map(reaches, addresses))
-        return (no_address(self._spec.app, configs),) if is_lacking else (), types
+        return () if types else remark_on(self._spec.app, configs, addresses), types
 
     async def _resolve(self) -> None:
         """Resolve the image's tag once for all plans: record its digest, or why the API does not show it."""

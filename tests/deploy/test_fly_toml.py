@@ -2,11 +2,23 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
 
-from flyasync import DNS, DeployBuilder, Fault, FlyClient, InvalidInput, Machine, MachineConfig, Mount
+from flyasync import (
+    DNS,
+    DeployBuilder,
+    Fault,
+    FlyClient,
+    FlyToml,
+    InvalidInput,
+    Machine,
+    MachineConfig,
+    Mount,
+    load_config_file,
+)
 from flyasync.deploy.plan.config_merge import NEW
 from flyasync.deploy.plan.strategies.canary import Canary
 from flyasync.deploy.plan.strategies.rolling import Rolling
@@ -59,6 +71,14 @@ processes = ["worker"]
 guest_path = "/app/static"
 url_prefix = "/static"
 """
+
+
+def test_a_file_that_was_read_already_makes_the_same_deploy(path: Path) -> None:
+    read = load_config_file(path)
+    assert isinstance(read, FlyToml)
+    options: dict[str, Any]
+    for options in ({}, {"app": "other", "image": "shop:2", "groups": ("web",), "ha": False}):
+        assert DeployBuilder.from_fly_toml(read, **options).spec == DeployBuilder.from_fly_toml(path, **options).spec
 
 
 @pytest.fixture

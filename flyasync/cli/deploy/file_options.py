@@ -83,7 +83,9 @@ class FileOptions(OptionGroup):
                     f"{read.source} names no image, and flyasync does not build one: build and push it, then pass "
                     "--image"
                 )
-            made = DeployBuilder.of_fly_toml(read, app=app, image=image, groups=groups, ha=self.ha, strict=self.strict)
+            made = DeployBuilder.from_fly_toml(
+                read, app=app, image=image, groups=groups, ha=self.ha, strict=self.strict
+            )
             return made.allocate_public_ips(not self.no_public_ips)
         # 2. Otherwise one group of the app converges, or a launch adds machines.
         if len(groups) > 1:

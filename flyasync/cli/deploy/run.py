@@ -28,7 +28,7 @@ from flyasync.cli.shared.output import note
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import can_draw, sturdy
 from flyasync.deploy.plan import image_digest
-from flyasync.deploy.plan.addresses import is_public, no_address, suitable
+from flyasync.deploy.plan.addresses import remark_on, suitable
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import DeploySpec
@@ -139,7 +139,7 @@ async def _planned(job: DeployJob, spec: DeploySpec | None, fly: FlyClient, disp
     made = image_digest.decide(spec, Fleet(spec.app, ())).plan  # a new app has no machines and no address
     configs = [group.config for group in spec.groups]
     types = suitable(configs) if spec.public_ips else ()
-    remark = (no_address(spec.app, configs),) if any(map(is_public, configs)) and not types else ()
+    remark = () if types else remark_on(spec.app, configs, ())
     return evolve(made, remarks=(*made.remarks, *remark), addresses=types)
 
 

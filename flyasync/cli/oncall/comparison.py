@@ -121,7 +121,7 @@ class FileComparison:
     def _builder(self) -> DeployBuilder:
         read = load_config_file(self.file)
         if not isinstance(read, MachineConfig):
-            return DeployBuilder.of_fly_toml(read, app=self.app, groups=self.groups)
+            return DeployBuilder.from_fly_toml(read, app=self.app, groups=self.groups)
         if len(self.groups) > 1:
             named = " and ".join(self.groups)
             raise click.UsageError(f"--group names {named}, but {self.file} is the config of one group")

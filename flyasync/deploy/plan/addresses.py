@@ -92,6 +92,14 @@ def allocation(types: Sequence[AddressType]) -> str:
     return f"allocate {' and '.join(_NAMES[kind] for kind in types)}"
 
 
+def remark_on(
+    app: str, configs: Collection[MachineConfig], addresses: Collection[IPAssignment] | None
+) -> tuple[str, ...]:
+    """Return the remark of `no_address`, if it applies; None stands for addresses that are not known."""
+    is_reachable = addresses is None or any(map(reaches, addresses))
+    return () if is_reachable or not any(map(is_public, configs)) else (no_address(app, configs),)
+
+
 def no_address(app: str, configs: Iterable[MachineConfig]) -> str:
     """Return the remark for an app that has public services, but no address at which it can be reached."""
     types = suitable(configs)

@@ -1,7 +1,7 @@
 import pytest
 from attrs import evolve
 
-from flyasync.deploy.plan.addresses import allocation, is_public, needed, no_address, reaches, suitable, url
+from flyasync.deploy.plan.addresses import allocation, is_public, needed, no_address, reaches, remark_on, suitable, url
 from flyasync.models.config import MachineConfig
 from flyasync.models.ip_assignment import IPAssignment
 from flyasync.models.machine import Machine
@@ -109,3 +109,13 @@ def test_what_is_said_of_addresses() -> None:
 )
 def test_the_url_of_an_app_with_a_web_server(configs: list[MachineConfig], shown: str | None) -> None:
     assert url("web", configs) == shown
+
+
+def test_the_remark_applies_to_public_services_without_an_address_that_reaches_them() -> None:
+    public = config(HTTP)
+    egress = IPAssignment(ip="66.1.1.1", type="egress_v4")
+    for addresses in ((), (egress,)):
+        assert remark_on("web", [public], addresses) == (no_address("web", [public]),)
+    assert remark_on("web", [public], (egress, IPAssignment(ip="2a09::1", type="v6"))) == ()
+    assert remark_on("web", [public], None) == ()
+    assert remark_on("web", [MachineConfig(image="app")], ()) == ()
