@@ -36,7 +36,11 @@ def test_a_number_is_that_of_each_region_and_the_same_again_changes_nothing(runn
     assert plan.startswith("web keeps its images and configs, rolling, launch ")
     assert "create 2, keep 2" in plan
     assert there(running) == ["app-iad-1", "app-lhr-1"]
-    assert "web: ok: 4 of 4 machines" in running.said("scale", "web", "2")
+    shown = running.said("scale", "web", "2")
+    assert "web: ok: 4 of 4 machines" in shown
+    # Each step is shown when it happens, as by a deploy.
+    for step in ("stage 1 of 1: all machines", "app-iad-2  creating", "app-lhr-2  started", "app-lhr-2  watching"):
+        assert step in shown
     assert there(running) == ["app-iad-1", "app-iad-2", "app-lhr-1", "app-lhr-2"]
     assert (updates(running), guests(running)) == (0, {(1, 512): 4})
     assert {each.config["env"]["A"] for each in running.emulator.world.machines.values()} == {"1"}

@@ -76,8 +76,8 @@ url_prefix = "/static"
 def test_a_file_that_was_read_already_makes_the_same_deploy(path: Path) -> None:
     read = load_config_file(path)
     assert isinstance(read, FlyToml)
-    options: dict[str, Any]
-    for options in ({}, {"app": "other", "image": "shop:2", "groups": ("web",), "ha": False}):
+    every: list[dict[str, Any]] = [{}, {"app": "other", "image": "shop:2", "groups": ("web",), "ha": False}]
+    for options in every:
         assert DeployBuilder.from_fly_toml(read, **options).spec == DeployBuilder.from_fly_toml(path, **options).spec
 
 
