@@ -1,0 +1,226 @@
+"""Other clients of Fly.io, unmodified, against the emulator: `python -m benchmarks.official_clients`.
+
+- `--autoscaler PATH`: fly-autoscaler follows a metric from 1 to 4 machines and back to 1, for one app and for a
+  wildcard.
+- `--terraform-provider PATH`: `terraform` (from PATH) applies an app, an address, a volume, a machine and a certificate
+  with andrewbaxter/terraform-provider-fly, plans no further change, and destroys all of it.
+
+Each has the hosts of Fly.io as constants. The emulator serves HTTPS under their names, and a proxy connects these names
+to it; any other host is refused. Exits with 1 if a client does anything else.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+from attrs import define
+
+from flyasync import Emulator
+
+HOSTS = ("api.fly.io", "api.machines.dev")
+PATIENCE = 40.0
+
+TERRAFORM = """
+terraform {
+  required_providers { fly = { source = "andrewbaxter/fly" } }
+}
+resource "fly_app" "web" {
+  name = "web"
+  org = "personal"
+  assign_shared_ip_address = true
+}
+resource "fly_ip" "v6" {
+  app = fly_app.web.name
+  type = "v6"
+}
+resource "fly_volume" "data" {
+  app = fly_app.web.name
+  name = "data"
+  region = "iad"
+  size = 10
+}
+resource "fly_machine" "one" {
+  app = fly_app.web.name
+  region = "iad"
+  image = "nginx:1"
+  env = { PORT = "8080" }
+  mounts = [{ volume = fly_volume.data.id, path = "/data" }]
+  services = [{ protocol = "tcp", internal_port = 8080, ports = [{ port = 443, handlers = ["tls", "http"] }] }]
+}
+resource "fly_cert" "name" {
+  app = fly_app.web.name
+  hostname = "example.com"
+}
+"""
+OVERRIDES = 'provider_installation {{\n dev_overrides {{ "andrewbaxter/fly" = "{folder}" }}\n direct {{}}\n}}\n'
+
+
+@asynccontextmanager
+async def sandbox() -> AsyncIterator[tuple[Emulator, dict[str, str]]]:
+    """Serve an emulator under the names of Fly.io, and yield it with the environment for its clients."""
+    async with Emulator(boot=(0.2, 0.6), tls=True, allow_hosts=HOSTS) as emulator:
+        port = int(emulator.url.rpartition(":")[2])
+
+        async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            if not head.startswith(tuple(f"CONNECT {host}:443 " for host in HOSTS)):
+                writer.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+                writer.close()
+                return
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            to_emulator = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(_copy(reader, to_emulator[1]), _copy(to_emulator[0], writer))
+
+        async with await asyncio.start_server(connect, "127.0.0.1", 0) as proxy:
+            address = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+            own = {"HTTPS_PROXY": address, "NO_PROXY": "127.0.0.1", "CHECKPOINT_DISABLE": "1"}
+            yield emulator, {**os.environ, **emulator.environment(), **own}
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@define
+class Metric:
+    """What the autoscaler asks a Prometheus server for; `value` can be set."""
+
+    value: int = 1
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[str]:
+        """Serve the value as the result of every query; yield the address."""
+
+        async def query(_: web.Request) -> web.Response:
+            sample = {"metric": {}, "value": [time.time(), str(self.value)]}
+            return web.json_response({"status": "success", "data": {"resultType": "vector", "result": [sample]}})
+
+        app = web.Application()
+        app.router.add_route("*", "/api/v1/query", query)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await runner.cleanup()
+
+
+async def autoscaled(binary: Path, pattern: str) -> bool:
+    """Scale an app that matches `pattern` from 1 to 4 and back; print when, and return whether it did."""
+    metric = Metric()
+    async with sandbox() as (emulator, environment), metric.served() as address:
+        await _deployed(emulator)
+        settings = {
+            "FAS_API_TOKEN": emulator.token,
+            "FAS_ORG": "personal",
+            "FAS_APP_NAME": pattern,
+            "FAS_PROCESS_GROUP": "app",
+            "FAS_CREATED_MACHINE_COUNT": "load",
+            "FAS_INTERVAL": "1s",
+            "FAS_APP_LIST_REFRESH_INTERVAL": "1s",
+            "FAS_PROMETHEUS_ADDRESS": address,
+            "FAS_PROMETHEUS_METRIC_NAME": "load",
+            "FAS_PROMETHEUS_QUERY": "load",
+        }
+        process = await asyncio.create_subprocess_exec(
+            *(str(binary), "serve"),
+            env=environment | settings,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        seen = []
+        for target in (1, 4, 1):
+            metric.value = target
+            seen.append(await _reached(emulator, target))
+        # It keeps the count as long as the metric does.
+        await asyncio.sleep(4)
+        seen.append(_started(emulator))
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+    print(f"fly-autoscaler, {pattern}: machines {seen}, metric [1, 4, 1, 1]", flush=True)
+    return seen == [1, 4, 1, 1]
+
+
+async def _deployed(emulator: Emulator) -> None:
+    group = {"fly_process_group": "app", "fly_platform_version": "v2"}
+    machine = {"region": "iad", "config": {"image": "nginx", "metadata": group}}
+    headers = {"Authorization": f"Bearer {emulator.token}"}
+    connector = aiohttp.TCPConnector(ssl=emulator.ssl_context or True)
+    async with aiohttp.ClientSession(emulator.url, headers=headers, connector=connector) as http:
+        await http.post("/v1/apps", json={"app_name": "web-1", "org_slug": "personal"})
+        await http.post("/v1/apps/web-1/machines", json=machine)
+        # The autoscaler crashes without a release, and waits while one is running.
+        release = await (await http.post("/api/v1/releases", json={"app_name": "web-1", "image": "nginx"})).json()
+        await http.patch(f"/api/v1/releases/{release['release']['id']}", json={"status": "complete"})
+
+
+async def _reached(emulator: Emulator, target: int) -> int:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            while _started(emulator) != target:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+    return _started(emulator)
+
+
+def _started(emulator: Emulator) -> int:
+    return sum(each.state == "started" for each in emulator.world.machines.values())
+
+
+async def terraformed(provider: Path) -> bool:
+    """Apply, plan and destroy; print the exit codes, and return whether nothing is left."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in _files(provider):
+            Path(folder, name).write_text(text)  # noqa: ASYNC240 - once, and small
+        async with sandbox() as (emulator, environment):
+            environment["TF_CLI_CONFIG_FILE"] = str(Path(folder, "terraformrc"))
+            codes = []
+            for words in (("apply", "-auto-approve"), ("plan", "-detailed-exitcode"), ("destroy", "-auto-approve")):
+                process = await asyncio.create_subprocess_exec(
+                    *("terraform", *words, "-no-color"),
+                    cwd=folder,
+                    env=environment,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.STDOUT,
+                )
+                output, _ = await process.communicate()
+                codes.append(process.returncode)
+                if process.returncode:
+                    print(output.decode())
+            left = list(emulator.world.apps)
+    print(f"terraform apply, plan, destroy: exit {codes}; apps left: {left}", flush=True)
+    return codes == [0, 0, 0] and not left
+
+
+def _files(provider: Path) -> Iterator[tuple[str, str]]:
+    yield "main.tf", TERRAFORM
+    yield "terraformrc", OVERRIDES.format(folder=provider.resolve().parent)
+
+
+async def main(autoscaler: Path | None, provider: Path | None) -> int:
+    """Run the clients that are given, one after the other; return how many went wrong."""
+    runs: list[Callable[[], Awaitable[bool]]] = []
+    if autoscaler:
+        runs += [lambda: autoscaled(autoscaler, "web-1"), lambda: autoscaled(autoscaler, "web-*")]
+    if provider:
+        runs += [lambda: terraformed(provider)]
+    return [await run() for run in runs].count(False)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.official_clients")
+    parser.add_argument("--autoscaler", type=Path, help="the fly-autoscaler to run")
+    parser.add_argument("--terraform-provider", type=Path, help="the terraform-provider-fly to run")
+    given = parser.parse_args()
+    sys.exit(bool(asyncio.run(main(given.autoscaler, given.terraform_provider))))
