@@ -97,6 +97,8 @@ DAYS: dict[str, Day] = {
     "crashes": Day(faults=_new("crash", seconds=1.0, exit_code=3, probability=0.3)),
     "check never passes": Day(faults=NO_PASS),
     "passes after grace": Day(grace=25),
+    "slow startup": Day(options={"startup": (5.0, 30.0)}),
+    "one passes late": Day(grace=5, faults=_new("checks_pass_late", seconds=28.0, times=1)),
     "stays warning": Day(faults=_new("checks_stay_warning", times=1)),
     "one flaps": Day(faults=_new("checks_flap", seconds=4.0, times=1)),
     "all flap": Day(faults=_new("checks_flap", seconds=4.0)),

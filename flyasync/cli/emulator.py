@@ -141,6 +141,12 @@ class WorldOptions(EmulatorOptions):
         callback=regions,
         help="Region that refuses new machines and volumes; may be repeated or a list: lhr,nrt.",
     )
+    startup: tuple[float, float] | None = option(
+        "--startup",
+        callback=bounds,
+        metavar="LOW:HIGH",
+        help="Emulated seconds from the start of a machine until it responds to its checks.  [default: 0]",
+    )
     lag: tuple[float, float] | None = option(
         "--lag",
         callback=bounds,

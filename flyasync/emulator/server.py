@@ -90,6 +90,8 @@ class Emulator:
         speed: Emulated seconds for each real second. Rate limits, latency and the delays of faults stay real.
         latency: Bounds of the real seconds before a request is processed.
         boot: Bounds of the emulated seconds from an accepted create to `started`.
+        startup: Bounds of the emulated seconds from `started` until the process of a machine responds to its checks. A
+            check passes with its first attempt after that, and after its grace period and one interval at the earliest.
         lag: Bounds of the emulated seconds that nodes are behind. Until other nodes know a new app or machine, every
             request for the app and every read of the machine returns 404, and lists omit both. Each list of machines,
             volumes or apps shows the past, at most two minutes ago. Names are taken immediately,
@@ -139,6 +141,7 @@ class Emulator:
         speed: float = 1.0,
         latency: tuple[float, float] = (0.0, 0.0),
         boot: tuple[float, float] = (1.0, 3.0),
+        startup: tuple[float, float] = (0.0, 0.0),
         lag: tuple[float, float] = (0.0, 0.0),
         secrets_lag: tuple[float, float] = (0.0, 0.0),
         linger: tuple[float, float] = (0.0, 0.0),
@@ -163,6 +166,7 @@ class Emulator:
             World,
             seed=seed,
             boot=_range("boot", boot),
+            startup=_range("startup", startup),
             lag=_range("lag", lag),
             secrets_lag=_range("secrets_lag", secrets_lag),
             linger=_range("linger", linger),

@@ -24,7 +24,9 @@ REFUSALS = frozenset({"retire_region", "manifest_unknown", "token_expired", "tok
 BEFORE = frozenset({"refuse", "delay", "cut", "repeat", "move_tag"}) | REFUSALS
 AFTER = frozenset({"refuse_after", "cut_after", "lose_answer", "repeat_after"})
 LISTS = frozenset({"stale"})
-CHECKS = frozenset({"checks_never_pass", "checks_stay_warning", "checks_turn_critical", "checks_flap"})
+CHECKS = frozenset(
+    {"checks_never_pass", "checks_pass_late", "checks_stay_warning", "checks_turn_critical", "checks_flap"}
+)
 MACHINE = CHECKS | {"stay_created", "stay_starting", "fail", "launch_fail", "crash", "volume_lingers"}
 
 
@@ -68,6 +70,8 @@ class Fault:
         `crash`: exit with `exit_code`, `seconds` after the start; the restart policy applies.
         `volume_lingers`: when the machine is destroyed, it still claims its volume for `seconds`.
         `checks_never_pass`: checks are critical once their first result is overdue.
+        `checks_pass_late`: the process does not respond to checks for `seconds` after the start; a check passes with
+            its first attempt after that, and is critical before.
         `checks_stay_warning`: checks stay in `warning`.
         `checks_turn_critical`: checks pass, and become critical `seconds` later.
         `checks_flap`: checks alternate between passing and critical for as long as the machine runs. Each phase lasts

@@ -219,6 +219,7 @@ class CheckPhase:
     check: str
     at: float
     status: str
+    output: str
     flap: float = 0.0
 
 

@@ -1,5 +1,7 @@
 """Health checks: the checks of a machine, and their status over time."""
 
+import math
+
 from attrs import evolve, frozen
 
 from flyasync.emulator.core.faults import CHECKS, Subject
@@ -14,8 +16,13 @@ _USUAL_TIMEOUT = 1.0
 _LONGEST_RESPONSE = 0.1
 # The platform clamps the times of service checks; a grace period of 0 is valid.
 _SHORTEST, _LONGEST = 1.0, 60.0
-_OUTPUT = {"passing": "ok", "warning": "waiting for status update", "critical": "connect: connection refused"}
-_TURNED = {"passing": "critical", "critical": "passing"}
+# What a check reports; these texts are not documented.
+_WAITING = "waiting for status update"
+_REFUSED = "connect: connection refused"
+_TIMED_OUT = "context deadline exceeded"
+_TURNED = {"passing": ("critical", _REFUSED), "critical": ("passing", "Success")}
+# The share of the time before its first result for which a check is in `warning`.
+_SHARES = (0.25, 0.75)
 
 
 @frozen(kw_only=True)
@@ -26,16 +33,19 @@ class RequestedCheck:
     grace_period: float
     interval: float | None
     timeout: float
+    passes: str
 
     @classmethod
     def of(cls, name: str, item: Json) -> "RequestedCheck":
         """Return a check of either kind."""
         interval, timeout = item.get("interval"), item.get("timeout")
+        is_http = item.get("type") == "http"
         return cls(
             name=name,
             grace_period=seconds(item.get("grace_period") or 0),
             interval=None if interval is None else seconds(interval),
             timeout=_USUAL_TIMEOUT if timeout is None else seconds(timeout),
+            passes=f"{item.get('method') or 'GET'} {item.get('path') or '/'}: 200 OK" if is_http else "Success",
         )
 
     def clamped(self) -> "RequestedCheck":
@@ -65,26 +75,36 @@ def begin(world: World, machine: MachineRecord, subject: Subject) -> None:
     asked = requested(machine.config)
     fault = next(world.faults.strike(CHECKS, subject), None) if asked else None
     does = fault.does if fault else ""
+    # The process does not respond before it is up, whatever the checks say.
+    startup = fault.seconds if fault and does == "checks_pass_late" else world.draw(world.startup) if asked else 0.0
     phases: list[CheckPhase] = []
     for check in asked:
         interval = world.random.uniform(*_USUAL_INTERVAL) if check.interval is None else check.interval
         made = world.clock + check.grace_period + interval
-        responded = made + world.random.uniform(0, min(check.timeout, _LONGEST_RESPONSE))
-        # Before the first result, a check that will pass looks like one that will not.
-        waiting = "warning" if does == "checks_stay_warning" else world.random.choice(["warning", "critical"])
-        phases.append(CheckPhase(check.name, min(world.clock + _FIRST_SEEN, made), waiting))
+        delay = world.random.uniform(0, min(check.timeout, _LONGEST_RESPONSE))
+        # Before the first result, a check that will pass looks like one that will not: it is in `warning`, then
+        # critical, sooner or later.
+        seen = min(world.clock + _FIRST_SEEN, made)
+        phases.append(CheckPhase(check.name, seen, "warning", _WAITING))
+        if does == "checks_stay_warning":
+            continue
+        phases.append(CheckPhase(check.name, seen + (made - seen) * world.random.choice(_SHARES), "critical", _REFUSED))
 
-        # 1. There is no response: critical after the timeout. 2. It stays in its status. 3. It passes.
+        # 1. There is no response: critical after the timeout.
         if does == "checks_never_pass":
-            phases.append(CheckPhase(check.name, made + check.timeout, "critical"))
-        elif does != "checks_stay_warning":
-            phases.append(CheckPhase(check.name, responded, "passing"))
-        # A passing check may become critical: once, or repeatedly, which `flap` continues.
+            phases.append(CheckPhase(check.name, made + check.timeout, "critical", _TIMED_OUT))
+            continue
+        # 2. It passes with the first attempt after the startup.
+        if late := max(0, math.ceil((world.clock + startup - made) / interval)):
+            phases.append(CheckPhase(check.name, made + delay, "critical", _REFUSED))
+        responded = made + late * interval + delay
+        phases.append(CheckPhase(check.name, responded, "passing", check.passes))
+        # 3. A passing check may become critical: once, or repeatedly, which `flap` continues.
         if fault and does == "checks_turn_critical":
-            phases.append(CheckPhase(check.name, responded + fault.seconds, "critical"))
+            phases.append(CheckPhase(check.name, responded + fault.seconds, "critical", _REFUSED))
         elif fault and does == "checks_flap":
             flaps = fault.seconds or interval
-            phases.append(CheckPhase(check.name, responded + _around(world, flaps), "critical", flaps))
+            phases.append(CheckPhase(check.name, responded + _around(world, flaps), "critical", _REFUSED, flaps))
     machine.check_phases = tuple(phases)
     world.schedule_checks(machine, phases)
 
@@ -93,7 +113,7 @@ def flap(world: World, machine: MachineRecord) -> None:
     """Schedule the next change of each flapping check that has just changed."""
     latest = {phase.check: phase for phase in machine.check_phases}
     following = tuple(
-        evolve(phase, at=world.clock + _around(world, phase.flap), status=_TURNED[phase.status])
+        _turned(phase, at=world.clock + _around(world, phase.flap))
         for phase in latest.values()
         if phase.flap and phase.at <= world.clock
     )
@@ -119,11 +139,16 @@ def rows(world: World, machine: MachineRecord, now: float) -> list[Json]:
         {
             "name": phase.check,
             "status": phase.status,
-            "output": _OUTPUT[phase.status],
+            "output": phase.output,
             "updated_at": world.stamp(phase.at),
         }
         for phase in latest.values()
     ]
+
+
+def _turned(phase: CheckPhase, at: float) -> CheckPhase:
+    status, output = _TURNED[phase.status]
+    return evolve(phase, at=at, status=status, output=output)
 
 
 def _around(world: World, usual: float) -> float:

@@ -42,8 +42,9 @@ class World:
     """The state of the emulator. It does not read a clock: time is passed in, in seconds since the world began.
 
     The same seed and the same calls at the same times give the same ids and the same history. `boot` is the range of
-    seconds from an accepted create to `started`. `capacity` is the number of machines that each region can hold, None
-    or absent for no limit; `retired` regions accept nothing new. `lag`, `secrets_lag`, `linger` and `image_lag` are
+    seconds from an accepted create to `started`, `startup` that until the process responds to checks. `capacity` is the
+    number of machines that each region can hold, None or absent for no limit; `retired` regions accept nothing new.
+    `lag`, `secrets_lag`, `linger` and `image_lag` are
     ranges of seconds too: until other nodes see a new app or machine, until secrets reach the hosts, until the volume
     of a destroyed machine is free, and until an image that was just pushed is found. `tag_moves` are the times at which
     tags move. `tokens` are those that are accepted; if there are none, almost any is. `observers` are called with each
@@ -53,6 +54,7 @@ class World:
     seed: int = 0
     epoch: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     boot: tuple[float, float] = (1.0, 3.0)
+    startup: tuple[float, float] = (0.0, 0.0)
     lag: tuple[float, float] = (0.0, 0.0)
     secrets_lag: tuple[float, float] = (0.0, 0.0)
     linger: tuple[float, float] = (0.0, 0.0)

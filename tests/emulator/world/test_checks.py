@@ -78,6 +78,63 @@ async def test_a_check_passes_after_its_grace_period_and_first_interval(
     assert await check_states(api, machine) == {"passing"}
 
 
+async def seen_until(api: Api, machine: dict[str, Any], seconds: float) -> list[tuple[str, str]]:
+    """Return the statuses and outputs that the only check of a machine goes through, as the list shows them."""
+    seen: list[tuple[str, str]] = []
+    for _ in range(int(seconds * 10)):
+        await asyncio.sleep(0.1)
+        (row,) = (await api.get("/v1/apps/web/machines")).body
+        for check in row["checks"]:
+            if seen[-1:] != [(check["status"], check["output"])]:
+                seen.append((check["status"], check["output"]))
+        assert row["checks"] == (await api.look(machine))["checks"]
+    return seen
+
+
+@pytest.mark.parametrize("grace", [None, "20s"])
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_check_is_in_warning_then_critical_before_it_passes(grace: str | None, seed: int) -> None:
+    times = {"interval": "10s", **({"grace_period": grace} if grace else {})}
+    async with serving(limits=False, seed=seed) as api:
+        await api.app()
+        machine = await api.running(config=timed(path="/health", **times))
+        assert await seen_until(api, machine, 31) == [
+            ("warning", "waiting for status update"),
+            ("critical", "connect: connection refused"),
+            ("passing", "GET /health: 200 OK"),
+        ]
+
+
+async def test_a_check_that_is_never_answered_times_out(api: Api) -> None:
+    api.emulator.faults.add(Fault(does="checks_never_pass"))
+    machine = await api.running(config={"checks": {"up": {"type": "tcp", "port": 80, "interval": "5s"}}})
+    seen = await seen_until(api, machine, 300)
+    assert seen[-1] == ("critical", "context deadline exceeded")
+    assert [status for status, _ in seen] == ["warning", "critical", "critical"]
+
+
+@pytest.mark.parametrize(("startup", "passes"), [(0, 15), (14, 15), (16, 25), (41, 45)])
+async def test_a_check_passes_with_the_first_attempt_after_the_startup(startup: float, passes: float) -> None:
+    async with serving(limits=False, startup=(startup, startup)) as api:
+        await api.app()
+        machine = await api.running(config=timed(interval="10s", grace_period="5s"))
+        await asyncio.sleep(passes - 0.1)
+        assert await check_states(api, machine) == {"critical"}
+        await asyncio.sleep(0.21)
+        assert await check_states(api, machine) == {"passing"}
+
+
+async def test_the_fault_delays_the_checks_of_one_machine(api: Api) -> None:
+    api.emulator.faults.add(Fault(does="checks_pass_late", seconds=31, times=1))
+    late, usual = [await api.running(config=timed(interval="10s")) for _ in range(2)]
+    await asyncio.sleep(15)
+    assert (await check_states(api, late), await check_states(api, usual)) == ({"critical"}, {"passing"})
+    await asyncio.sleep(20)
+    assert await check_states(api, late) == {"critical"}
+    await asyncio.sleep(10)
+    assert await check_states(api, late) == {"passing"}
+
+
 async def test_each_check_has_its_own_times(api: Api) -> None:
     checks = {"soon": {"port": 1, "interval": "2s"}, "late": {"port": 2, "interval": "9s"}}
     machine = await api.running(config={"checks": checks})
