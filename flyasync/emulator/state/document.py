@@ -23,7 +23,20 @@ FORMAT = "flyasync-emulator-world"
 VERSION = 1
 # The options of an emulator, which continue to apply to a world that is loaded; and what only stale lists need.
 _OPTIONS = frozenset(
-    {"seed", "boot", "lag", "secrets_lag", "linger", "image_lag", "tag_moves", "retired", "tokens", "observers", "past"}
+    {
+        "seed",
+        "boot",
+        "startup",
+        "lag",
+        "secrets_lag",
+        "linger",
+        "image_lag",
+        "tag_moves",
+        "retired",
+        "tokens",
+        "observers",
+        "past",
+    }
 )
 
 

@@ -74,8 +74,8 @@ async def test_observers_are_notified_when_checks_change() -> None:
         seen = watched(api.emulator)
         await api.running(config=CHECKED)
         await asyncio.sleep(120)
-        *_, started, first, passing, critical = seen
-        assert [one[2] for one in (started, first, passing, critical)] == [{}, {}, {"iad": 1}, {}]
+        *_, started, first, failing, passing, critical = seen
+        assert [one[2] for one in (started, first, failing, passing, critical)] == [{}, {}, {}, {"iad": 1}, {}]
         assert (started[0], first[0]) == (1.0, 1.5)
         assert 2 <= passing[0] <= 3.1
         assert critical[0] == pytest.approx(passing[0] + 60, abs=0.02)
