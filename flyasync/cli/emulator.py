@@ -45,8 +45,8 @@ and stderr are its own, and the emulator writes to stderr only. SIGINT, SIGTERM 
 leaves running in its process group is killed, unless it shares a terminal with the shell. If it has asked for something
 that the emulator does not have, a line at the end names it.
 
-Exit status: that of COMMAND; 127 if it was not found, 126 if it could not be started. Without COMMAND 130 after Ctrl-C,
-and 1 if the port is in use.
+Exit status: that of COMMAND; 127 if it was not found, 126 if it could not be started. Without COMMAND 0 after Ctrl-C.
+1 if the emulator cannot listen on the port.
 """
 
 CONTROL = (

@@ -1,7 +1,10 @@
 """What only a process of its own can show: signals from outside, and exit codes."""
 
 import json
+import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -64,6 +67,35 @@ def test_the_emulator_serves_until_it_is_told_to_end(number: int) -> None:
         _, err = emulator.communicate(timeout=10)
     assert emulator.returncode == 0
     assert err.startswith("flyasync: the emulator is running; Ctrl-C stops it\n")
+
+
+def test_a_command_of_the_emulator_reads_from_the_terminal_and_gets_its_ctrl_c() -> None:
+    # A terminal lets only its foreground group read, and sends Ctrl-C to all of it: to the command just once.
+    script = "read name; trap 'echo interrupted; exit 5' INT; echo hello $name; read more"
+    terminal, other = pty.openpty()
+    # A process that leads a session and opens a terminal is in its foreground.
+    line = f'exec <>{os.ttyname(other)} >&0 2>&0; exec "$@"'
+    command = ["sh", "-c", line, "sh", sys.executable, "-m", "flyasync", "emulator", "--", "sh", "-c", script]
+    with subprocess.Popen(command, start_new_session=True) as running:
+        try:
+            os.write(terminal, b"web\n")
+            shown = read_until(terminal, b"hello web\r\n")
+            os.write(terminal, b"\x03")
+            shown += read_until(terminal, b"interrupted\r\n")
+            assert running.wait(timeout=10) == 5
+        finally:
+            running.kill()
+            os.close(other)
+            os.close(terminal)
+    assert shown == b"web\r\nhello web\r\n^Cinterrupted\r\n"
+
+
+def read_until(terminal: int, end: bytes) -> bytes:
+    shown = b""
+    while not shown.endswith(end):
+        assert select.select([terminal], [], [], 10)[0], shown
+        shown += os.read(terminal, 1024)
+    return shown
 
 
 def test_any_number_of_ctrl_c_exits_with_130() -> None:

@@ -31,7 +31,10 @@ async def running(
     program = asyncio.ensure_future(shell(f"exec >{fifo}; {script}", shares_terminal=shares_terminal))
     with await asyncio.to_thread(fifo.open) as pipe:
         assert await asyncio.to_thread(pipe.readline) == "up\n"
-        yield program, pipe
+        try:
+            yield program, pipe
+        finally:
+            program.cancel()
 
 
 async def test_its_streams_variables_and_exit_code_are_its_own(capfd: pytest.CaptureFixture[str]) -> None:
