@@ -116,6 +116,15 @@ class ServerOptions(EmulatorOptions):
         help="Serve HTTPS. The variables then include the file of the certificate authority, the only one that clients "
         "which read it trust. Needs the extra tls.",
     )
+    tokens: tuple[AcceptedToken, ...] = option(
+        "--token",
+        "tokens",
+        metavar="TOKEN",
+        multiple=True,
+        callback=tokens,
+        help="Token to accept, as VALUE[:ORG][:APP][:read-only][:expired]; may be repeated.  [default: any but "
+        "invalid]",
+    )
 
 
 class WorldOptions(EmulatorOptions):
@@ -141,6 +150,39 @@ class WorldOptions(EmulatorOptions):
         callback=regions,
         help="Region that refuses new machines and volumes; may be repeated or a list: lhr,nrt.",
     )
+    commands: Mapping[str, Output] = option(
+        "--command",
+        "commands",
+        metavar="JSON",
+        multiple=True,
+        callback=commands,
+        help='Results of machine commands, by pattern, such as {"command": "bin/migrate*", "exit_code": 1}; '
+        "repeatable.",
+    )
+    speed: float = option(
+        "--speed",
+        type=float,
+        default=1.0,
+        show_default=True,
+        metavar="N",
+        help="Emulated seconds per real second; above 1, leases expire earlier than their holder expects.",
+    )
+
+
+class DelayOptions(EmulatorOptions):
+    """What takes time, and what is not known at once."""
+
+    title = "Delays"
+
+    latency: tuple[float, float] | None = option(
+        "--latency",
+        callback=bounds,
+        metavar="LOW:HIGH",
+        help="Seconds before a request is handled.  [default: 0]",
+    )
+    boot: tuple[float, float] | None = option(
+        "--boot", callback=bounds, metavar="LOW:HIGH", help="Emulated seconds that a boot takes.  [default: 1:3]"
+    )
     startup: tuple[float, float] | None = option(
         "--startup",
         callback=bounds,
@@ -159,12 +201,6 @@ class WorldOptions(EmulatorOptions):
         metavar="LOW:HIGH",
         help="Emulated seconds until machines can be created with new secrets.  [default: 0]",
     )
-    linger: tuple[float, float] | None = option(
-        "--linger",
-        callback=bounds,
-        metavar="LOW:HIGH",
-        help="Emulated seconds for which a destroyed machine still claims its volume.  [default: 0]",
-    )
     image_lag: tuple[float, float] | None = option(
         "--image-lag",
         callback=bounds,
@@ -179,33 +215,11 @@ class WorldOptions(EmulatorOptions):
         callback=tag_moves,
         help="Tag that moves to a new digest, so many emulated seconds after the start; repeatable.",
     )
-    tokens: tuple[AcceptedToken, ...] = option(
-        "--token",
-        "tokens",
-        metavar="TEXT",
-        multiple=True,
-        callback=tokens,
-        help="Token to accept, as VALUE[:ORG][:APP][:read-only][:expired]; repeatable. Without this, almost any is.",
-    )
-    commands: Mapping[str, Output] = option(
-        "--command",
-        "commands",
-        metavar="JSON",
-        multiple=True,
-        callback=commands,
-        help='Results of machine commands, by pattern, such as {"command": "bin/migrate*", "exit_code": 1}; '
-        "repeatable.",
-    )
-    boot: tuple[float, float] | None = option(
-        "--boot", callback=bounds, metavar="LOW:HIGH", help="Emulated seconds that a boot takes.  [default: 1:3]"
-    )
-    speed: float = option(
-        "--speed",
-        type=float,
-        default=1.0,
-        show_default=True,
-        metavar="N",
-        help="Emulated seconds per real second; above 1, leases expire earlier than their holder expects.",
+    linger: tuple[float, float] | None = option(
+        "--linger",
+        callback=bounds,
+        metavar="LOW:HIGH",
+        help="Emulated seconds for which a destroyed machine still claims its volume.  [default: 0]",
     )
 
 
@@ -223,7 +237,7 @@ class StateOptions(EmulatorOptions):
 
 
 class TroubleOptions(EmulatorOptions):
-    """What makes requests slow, or fail."""
+    """What makes requests fail."""
 
     title = "Limits and faults"
 
@@ -233,12 +247,6 @@ class TroubleOptions(EmulatorOptions):
         is_flag=True,
         callback=lambda *given: not given[2],
         help="Do not enforce the published rate limits.",
-    )
-    latency: tuple[float, float] | None = option(
-        "--latency",
-        callback=bounds,
-        metavar="LOW:HIGH",
-        help="Seconds before a request is handled.  [default: 0]",
     )
     faults: tuple[Fault, ...] = option(
         "--fault",
@@ -270,7 +278,7 @@ class OutputOptions(OptionGroup):
 @click.command(
     "emulator",
     cls=GroupedCommand,
-    groups=titled(ServerOptions, WorldOptions, StateOptions, TroubleOptions, OutputOptions),
+    groups=titled(ServerOptions, WorldOptions, StateOptions, DelayOptions, TroubleOptions, OutputOptions),
     epilog=EPILOG,
     # The options after COMMAND are its own, with or without a double dash.
     context_settings={"allow_interspersed_args": False},
@@ -293,6 +301,7 @@ def command(ctx: click.Context, /, words: tuple[str, ...], **_: object) -> None:
             **server.arguments() | {"port": port},
             **WorldOptions.of(ctx.params).arguments(),
             **StateOptions.of(ctx.params).arguments(),
+            **DelayOptions.of(ctx.params).arguments(),
             **TroubleOptions.of(ctx.params).arguments(),
         )
     except ValueError as error:
