@@ -208,6 +208,8 @@ def test_groups_that_do_not_fit_together_are_refused() -> None:
         WEB.together_with(WORKER).deployment()
     with pytest.raises(InvalidInput, match=r"would both name their machines web-…"):
         WEB.rolling().together_with(WEB.process_group("web")).deployment()
+    with pytest.raises(InvalidInput, match=r"destroy all machines of the group worker.*retire_groups\('worker'\)"):
+        SHOP.count_group("worker", iad=0, nrt=0).deployment()
     with pytest.raises(InvalidInput, match="call it before together_with"):
         SHOP.process_group("cron")
     with pytest.raises(InvalidInput, match="call it before together_with"):

@@ -1,12 +1,13 @@
 """Several process groups of one app, one of which is in trouble: what that means for the others."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from flyasync import DeployBuilder, DeployReport, Fault, FlyClient, Port, Service
 from flyasync.deploy.reporting.status import Status
-from tests.deploy.conftest import total, world
+from tests.deploy.conftest import tag, total, world
 from tests.deploy.test_groups import CRON, SHOP, STRATEGIES, WEB, WORKER, fleet
 
 
@@ -84,3 +85,28 @@ async def test_once_a_worker_runs_the_commands_that_allocate_an_address_are_show
         assert report.ok
         assert await fly.ip_assignments.list("web") == ()
         assert any("flyasync ips allocate web --type" in remark for remark in report.remarks), report.remarks
+
+
+@pytest.mark.parametrize("name", ["rolling", "bluegreen", "destroyed"])
+async def test_the_standby_of_a_machine_that_is_gone_stands_by_for_the_one_that_replaces_it(
+    name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "fly.toml"
+    path.write_text('app = "web"\nprimary_region = "iad"\n[processes]\nworker = "work"\n', encoding="utf-8")
+    app = DeployBuilder.from_fly_toml(path, image="shop:1").smoke_check(0)
+    async with world(seed=1) as (_, fly):
+        assert (await app.execute(fly)).ok
+        (first,) = [each for each in await fly.machines.list("web") if each.name == "worker-iad-1"]
+        if name == "destroyed":
+            await fly.machines.delete("web", first.id, force=True)
+            await fly.machines.wait("web", first.id, state="destroyed")
+        new = app.with_image("shop:2")
+        assert (await (new.bluegreen(drain=0).wait_for("started") if name == "bluegreen" else new).execute(fly)).ok
+        machines = {each.name: each for each in await fly.machines.list("web")}
+        standby = machines.pop("worker-iad-standby")
+        (running,) = machines.values()
+        assert (running.id == first.id) == (name == "rolling")
+        assert standby.config is not None
+        assert (standby.config.standbys, tag(standby)) == ((running.id,), "shop:2")
+        assert (standby.config.env or {})["FLY_STANDBY_FOR"] == running.id
+        assert (await new.plan(fly)).is_empty

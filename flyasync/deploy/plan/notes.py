@@ -106,7 +106,8 @@ def _apart(spec: DeploySpec, members: tuple[Member, ...]) -> Iterator[str]:
         yield f"{_counted(standbys, 'standby')}, neither counted nor started: {names_of(standbys)}"
     # The platform starts a standby when the host of its machine fails; it never does so for a destroyed machine.
     leaving = {each.machine.id for each in members if each.machine and each.action is Action.RETIRE}
-    for standby in standbys or ():
+    helped = {each.desired.name for each in members if each.standby_for}
+    for standby in (each for each in standbys or () if each.name not in helped):
         if orphaned := leaving.intersection((standby.config and standby.config.standbys) or ()):
             whom = ", ".join(sorted(orphaned))
             yield f"{standby.name} is a standby for {whom}, which is destroyed: set its standbys to another machine"

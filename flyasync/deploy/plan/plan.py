@@ -99,7 +99,7 @@ class Update(_Step):
 
     A `config` is refused if the machine's config is no longer `over`, the config it had when the plan was made. A
     machine that is not running stays stopped unless `launches`. If its host is full, the steps in `if_full` replace it
-    with another machine.
+    with another machine. `standby_for` is the name of the machine that a standby stands by for from now on.
     """
 
     changes: tuple[Change, ...] = ()
@@ -107,6 +107,7 @@ class Update(_Step):
     config: MachineConfig | None = field(default=None, repr=False)
     over: MachineConfig | None = field(default=None, repr=False)
     if_full: tuple["Step", ...] = ()
+    standby_for: str | None = None
 
     def __str__(self) -> str:
         return f"update in place{'' if self.launches else ', leave stopped'}: {self.cause}"

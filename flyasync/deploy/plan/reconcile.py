@@ -44,7 +44,8 @@ class Member:
 
     A member that `wakes` is stopped but has to run. One that `is_verified` is stopped, and is started for a while to
     verify its config. One that `is_apart` is a standby or a scheduled machine, and does not count. One that
-    `stays_cordoned` gets no traffic afterwards either.
+    `stays_cordoned` gets no traffic afterwards either. `standby_for` is the name of the machine that a standby stands
+    by for instead of one that is gone.
     """
 
     desired: DesiredMachine
@@ -62,6 +63,7 @@ class Member:
     replaces: str | None = None
     is_apart: bool = False
     stays_cordoned: bool = False
+    standby_for: str | None = None
 
     @classmethod
     def of(

@@ -345,8 +345,12 @@ class DeploySpec:
         """Return the spec; raises InvalidInput if its groups, regions and counts do not fit together."""
         if self.only_secrets:
             return self
-        if any(not any(group.counts.values()) for group in self.groups):
-            raise InvalidInput("every region has a count of 0, which would destroy all machines of the group")
+        if none := next((each.group for each in self.groups if not any(each.counts.values())), None):
+            raise InvalidInput(
+                f"every region has a count of 0, which would destroy all machines of the group {none}",
+                python=f"to do so, deploy the other groups with retire_groups({none!r})",
+                command=f"to do so, deploy the other groups with --retire-group {none}",
+            )
         # Machines are named by their group, in which an underscore becomes a dash.
         names = Counter(group.group.replace("_", "-") for group in self.groups)
         if twice := [name for name, count in names.items() if count > 1]:

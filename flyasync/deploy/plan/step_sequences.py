@@ -95,7 +95,13 @@ def update(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
     # A stopped machine needs no room. A standby or scheduled machine, or a rollout of secrets, replaces no machine.
     may_be_replaced = not (member.rests or member.is_apart or spec.only_secrets)
     if_full = tuple(_replacement(spec, fleet, member)) if may_be_replaced else ()
-    yield Update(cause=member.cause, changes=member.changes, launches=not member.rests, if_full=if_full)
+    yield Update(
+        cause=member.cause,
+        changes=member.changes,
+        launches=not member.rests,
+        if_full=if_full,
+        standby_for=member.standby_for,
+    )
     if member.rests:
         then = "is started next" if member.runs else "stays stopped"
         yield AwaitSettled(cause=f"was {machine.state}, {then}")

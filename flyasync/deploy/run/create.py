@@ -11,8 +11,8 @@ from attrs import define, evolve
 from flyasync.api.machines.create_once import LAUNCH, CreateOptions, Creation
 from flyasync.deploy.list_lag import fetch
 from flyasync.deploy.observe import nearest_with_room
-from flyasync.deploy.plan.config_merge import STANDBY_FOR
 from flyasync.deploy.plan.fleet import group_of
+from flyasync.deploy.plan.new_group import standing_by
 from flyasync.deploy.plan.placement import Refusal, next_region
 from flyasync.deploy.plan.plan import Create, Target
 from flyasync.deploy.plan.reconcile import RESTING
@@ -278,8 +278,7 @@ class MachineCreator:
             config = run.send(evolve(config, mounts=[evolve(m, volume=volume_id) for m in step.config.mounts or ()]))
 
         if step.standby_for:
-            of = self._context.runs[step.standby_for].machine_id
-            config = run.send(evolve(config, standbys=(of,), env={**(config.env or {}), STANDBY_FOR: of}))
+            config = run.send(standing_by(config, self._context.runs[step.standby_for].machine_id))
 
         def leave() -> None:
             turn.leave()

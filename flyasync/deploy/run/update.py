@@ -12,6 +12,7 @@ from flyasync.api.resource import TROUBLE
 from flyasync.deploy.list_lag import settled
 from flyasync.deploy.plan.config_merge import ADOPTED, STOPPED
 from flyasync.deploy.plan.fleet import is_in
+from flyasync.deploy.plan.new_group import standing_by
 from flyasync.deploy.plan.plan import Update
 from flyasync.deploy.plan.reconcile import RESTING
 from flyasync.deploy.reporting.phase import Phase
@@ -115,6 +116,8 @@ class Updater:
         if spec.keeps_config and before and runs(before.image, current.image):
             current = evolve(current, image=before.image)  # a tag may have moved, but the image is kept
         desired = spec.desired(current)
+        if step.standby_for:
+            desired = standing_by(desired, self._context.runs[step.standby_for].machine_id)
         if not spec.only_secrets:
             joins = {ADOPTED: spec.launch} if before and not is_in(before, spec.group) else {}
             marks = {LAUNCH: spec.launch, **joins, **spec.origin.marks}

@@ -10,7 +10,7 @@ from attrs import define, evolve, frozen
 from flyasync.deploy.plan.config_merge import changes
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.machine_roles import Role, role
-from flyasync.deploy.plan.new_group import completed
+from flyasync.deploy.plan.new_group import completed, with_standbys
 from flyasync.deploy.plan.notes import remarks_of_group, remarks_of_others
 from flyasync.deploy.plan.plan import ONLY_SECRETS, Plan, Stage, Target, Track
 from flyasync.deploy.plan.reconcile import Action, Member, converged, verified
@@ -157,7 +157,7 @@ class GroupStrategy(Strategy):
 
     def _group(self, spec: DeploySpec, fleet: Fleet) -> "_Group":
         """Return the machines of one group with their actions; raises InvalidInput for what the strategy cannot do."""
-        everyone = self.members(spec, fleet)
+        everyone = with_standbys(spec, self.members(spec, fleet))
         members = verified(spec, [each for each in everyone if not each.is_apart])
         for member in members:
             self.check_goal(spec, member)
