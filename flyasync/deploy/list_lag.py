@@ -96,7 +96,8 @@ async def settled(fly: FlyClient, app: str, machine: Machine, *, known: Machine 
 
 def _may_be_passing(machine: Machine) -> bool:
     """Whether the machine may be shown as stopped only because of an update or a restart."""
-    if machine.state not in RESTING:
+    # A standby is at rest unless a host has failed, and its update checks again whether it runs.
+    if machine.state not in RESTING or (machine.config and machine.config.standbys):
         return False
     events = sorted(machine.events or (), key=lambda event: event.timestamp or 0, reverse=True)
     kinds = [event.type for event in events if event.type in _LIFECYCLE]

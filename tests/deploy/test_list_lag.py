@@ -208,10 +208,10 @@ async def test_one_404_proves_nothing_and_two_do() -> None:
     assert left == [row()]
 
 
-def told(*kinds: str, state: str = "stopped") -> Machine:
+def told(*kinds: str, state: str = "stopped", **shown: Any) -> Machine:
     """A machine with such events, newest first."""
     events = [{"type": kind, "timestamp": 100 - number} for number, kind in enumerate(kinds)]
-    return row(state=state, events=events)
+    return row(state=state, events=events, **shown)
 
 
 AT_REST = [
@@ -219,6 +219,7 @@ AT_REST = [
     told("suspend", "start", state="suspended"),
     told("exit", "start"),  # its process has ended by itself
     told("exit", "stop", "start"),
+    told("update", "launch", config={"image": "nginx", "standbys": ["m2"]}),  # each deploy updates it as it is
 ]
 AMID = [
     told("exit", "update", "start"),  # an update has ended its process, and starts the next one
