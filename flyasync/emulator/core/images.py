@@ -46,7 +46,7 @@ class ImageReference:
         return f"{registry}/{self.repository}{tag}{digest}"
 
 
-@define(eq=False)
+@define
 class ImageRegistry:
     """The digest that each tag points to; that of a tag that was never pushed depends on its name alone."""
 

@@ -20,6 +20,7 @@ _RANDOM_VERSION, _WORDS = 3, "<625I"
 _NAMES = {str: "a string", int: "an integer", float: "a number", bool: "a boolean", list: "a list", dict: "an object"}
 
 _converter = Converter(detailed_validation=True)
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class WorldError(ValueError):
@@ -42,7 +43,7 @@ def from_json(data: Any, kind: Any, *, path: str) -> Any:
 
 def body(value: Any, kind: Any) -> str:
     """Return a value of this type as compact JSON text."""
-    return json.dumps(to_json(value, kind), separators=(",", ":"))
+    return _ENCODER.encode(to_json(value, kind))
 
 
 def _problem(error: BaseException, kind: type | None) -> str:

@@ -5,11 +5,14 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from flyasync.emulator.core.faults import ActiveFault
+from attrs import evolve
+
+from flyasync.emulator.core import ids
 from flyasync.emulator.core.records import LogRecord
 from flyasync.emulator.state.codec import WorldError, body
 from flyasync.emulator.state.document import COLLECTIONS, FORMAT, STORED, VERSION, load
@@ -25,9 +28,9 @@ CREATE TABLE IF NOT EXISTS fields (name TEXT PRIMARY KEY, body TEXT NOT NULL);
 """
 # The row keeps its position when it is written again, so that records are read in the order of their creation.
 _WRITE_RECORD = "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body"
-_PLAIN = tuple(name for name in STORED if name not in COLLECTIONS and name != "lines")
-# Written if anything else has changed: time passes in each request, and only changes draw random numbers.
-_WATCHED = tuple(name for name in _PLAIN if name not in {"clock", "random", "logged"})
+_WRITE_FIELD = "INSERT OR REPLACE INTO fields VALUES (?, ?)"
+# The fields that are written when they have changed. The clock is written with any change: time passes in each request.
+_WATCHED = tuple(name for name in STORED.keys() - COLLECTIONS.keys() - {"lines", "clock", "random", "logged"})
 
 
 class StateFile:
@@ -35,16 +38,18 @@ class StateFile:
 
     The write-ahead log is not flushed to the disk at each change (`synchronous = NORMAL`): what a process has written
     survives its end by any signal, since the kernel has it. After a failure of the kernel or of the power, the last
-    changes may be missing, but the file is consistent.
+    changes may be missing, but the file is consistent. The state of the random numbers is written at the end only:
+    after a kill, new ones follow, so that no id is drawn twice.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._world: World | None = None
-        # The hash of the JSON of each record as it is in the file, and the JSON of the fields.
+        # The hash of the JSON of each record as it is in the file, and copies of the fields.
         self._written: dict[tuple[str, str], int] = {}
-        self._seen: dict[str, str] = {}
+        self._seen: dict[str, Any] = {}
         self._newest_line = 0
+        self._starts = 1
         with self._explained():
             # The file contains secrets of the world.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -66,12 +71,15 @@ class StateFile:
             if not rows:
                 return blank
             found: dict[str, Any] = {name: json.loads(text) for name, text in rows}
+            self._starts = found.pop("starts") + 1
             found |= {name: {} for name in (*COLLECTIONS, "lines")}
             for kind, key, text in self._database.execute("SELECT kind, key, body FROM records ORDER BY rowid"):
                 found[kind][key] = json.loads(text)
             for app, text in self._database.execute("SELECT app, body FROM lines ORDER BY serial"):
                 found["lines"].setdefault(app, []).append(json.loads(text))
-        return load({"format": FORMAT, "version": VERSION, **found}, blank)
+        # A process that was killed has not written the state of its random numbers. Others follow, in each start.
+        unused = ids.seeded(blank.seed, f"world, start {self._starts}")
+        return load({"format": FORMAT, "version": VERSION, **found}, evolve(blank, random=unused))
 
     def save(self, world: World) -> None:
         """Write what has changed in a world since the last call, in one transaction; all of it for another world."""
@@ -79,12 +87,11 @@ class StateFile:
             self._replace(world)
             return
         records = self._changed_records(world)
-        plain = {name: text for name in _WATCHED if self._seen.get(name) != (text := _watched(world, name))}
-        if not records and not plain and self._newest_line == world.logged:
-            return
-        with self._explained(), self._transaction():
-            self._write(world, records, plain)
-        self._note(world, records, plain)
+        plain = {name: value for name in _WATCHED if self._seen[name] != (value := _watched(world, name))}
+        if records or plain or self._newest_line != world.logged:
+            with self._explained(), self._transaction():
+                self._write(world, records, plain)
+            self._note(world, records, plain)
         for name in COLLECTIONS:
             getattr(world, name).touched.clear()
 
@@ -92,7 +99,7 @@ class StateFile:
         """Write the time of the world, and close the file; another emulator can then open it."""
         if self._world is not None:
             with self._explained(), self._transaction():
-                self._write(self._world, {}, ())
+                self._write(self._world, {}, ("random",))
         self._database.close()
 
     def _changed_records(self, world: World) -> dict[tuple[str, str], str | None]:
@@ -116,20 +123,21 @@ class StateFile:
         for app in world.apps.touched:  # type: ignore[attr-defined]
             lines = world.lines.get(app, ())
             # The oldest lines may have been dropped, or belong to a deleted app of this name.
-            oldest = lines[0].serial if lines else world.logged + 1
-            execute("DELETE FROM lines WHERE app = ? AND serial < ?", (app, oldest))
+            if not lines or len(lines) == lines.maxlen:
+                oldest = lines[0].serial if lines else world.logged + 1
+                execute("DELETE FROM lines WHERE app = ? AND serial < ?", (app, oldest))
             for line in takewhile(lambda line: line.serial > self._newest_line, reversed(lines)):
                 execute("INSERT INTO lines VALUES (?, ?, ?)", (line.serial, app, body(line, LogRecord)))
-        for name in {*plain, "clock", "random", "logged"}:
-            execute("INSERT OR REPLACE INTO fields VALUES (?, ?)", (name, _text(world, name)))
+        for name in (*plain, "clock", "logged"):
+            execute(_WRITE_FIELD, (name, _text(world, name)))
 
-    def _note(self, world: World, records: Mapping[tuple[str, str], str | None], plain: Mapping[str, str]) -> None:
+    def _note(self, world: World, records: Mapping[tuple[str, str], str | None], plain: Mapping[str, Any]) -> None:
         for place, text in records.items():
             if text is None:
                 del self._written[place]
             else:
                 self._written[place] = hash(text)
-        self._seen |= plain
+        self._seen |= deepcopy(dict(plain))
         self._newest_line = world.logged
 
     def _replace(self, world: World) -> None:
@@ -149,9 +157,9 @@ class StateFile:
                 "INSERT INTO lines VALUES (?, ?, ?)",
                 ((line.serial, app, body(line, LogRecord)) for app, lines in world.lines.items() for line in lines),
             )
-            self._database.executemany(
-                "INSERT INTO fields VALUES (?, ?)", ((name, _text(world, name)) for name in _PLAIN)
-            )
+            # Without the random numbers: their state, which each change alters, is expensive to write.
+            fields = ((name, _text(world, name)) for name in (*_WATCHED, "clock", "logged"))
+            self._database.executemany(_WRITE_FIELD, [*fields, ("starts", str(self._starts))])
         self._world, self._written, self._seen = world, {}, {}
         self._note(world, records, {name: _watched(world, name) for name in _WATCHED})
 
@@ -207,6 +215,6 @@ def _text(world: World, name: str) -> str:
     return body(getattr(world, name), STORED[name].type)
 
 
-def _watched(world: World, name: str) -> str:
-    # The random numbers of faults are drawn only when a count changes, and are expensive to write.
-    return body(world.faults.state.active, list[ActiveFault]) if name == "faults" else _text(world, name)
+def _watched(world: World, name: str) -> Any:
+    # The random numbers of faults are drawn only when a count changes.
+    return world.faults.state.active if name == "faults" else getattr(world, name)

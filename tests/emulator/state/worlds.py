@@ -58,11 +58,17 @@ def as_text(found: Any) -> Any:
 
 def in_file(path: Path) -> dict[str, Any]:
     """Return the world that another process would find in a file, had this one been killed now."""
-    copy = path.with_suffix(".copy")
-    for suffix in ("", "-wal"):
-        shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+    copy = killed(path)
     file = StateFile(copy)
     try:
         return document.dump(file.read(World()))
     finally:
         file.close()
+
+
+def killed(path: Path) -> Path:
+    """Return a copy of a file that is open, as it would be if this process were killed now."""
+    copy = path.with_name(f"{path.name}-killed")
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+    return copy

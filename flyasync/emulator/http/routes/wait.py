@@ -2,6 +2,7 @@
 
 import asyncio
 
+from flyasync.emulator.core.errors import not_found
 from flyasync.emulator.http.handler import Handlers, LongHandler
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
 from flyasync.emulator.http.routes import apps
@@ -24,8 +25,11 @@ async def wait(scheduler: Scheduler, request: ApiRequest) -> ApiResponse:
         async with asyncio.timeout(seconds):
             while (reached := waiting.reached_state(machine, condition)) is None:
                 await scheduler.changed(machine.id)
-                # Deleted with its app, or by a reset; in a world that was loaded, it is another record.
-                machine = scheduler.world.machine(request.app, machine.id)
+                # Deleted with its app, or by a reset. In a world that was loaded, it is another record.
+                found = scheduler.world.machines.get(machine.id)
+                if found is None or found.app != request.app:
+                    raise not_found("machine")
+                machine = found
     except TimeoutError:
         timed_out = waiting.timed_out(machine, condition)
     else:
