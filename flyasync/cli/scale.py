@@ -27,6 +27,7 @@ from flyasync.deploy.plan.fleet import group_of
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.release_command import RELEASE_GROUP
 from flyasync.deploy.plan.spec import check_region
+from flyasync.deploy.reporting.wording import in_command_terms
 from flyasync.errors import FleetChanged, InvalidInput
 from flyasync.models.machine import GONE
 
@@ -219,7 +220,7 @@ def scale(base: DeployBuilder, named: Sequence[str], numbers: Sequence[Size], ou
         if path is None or plan is None:
             return work(builder)
         if plan.destroys:
-            click.echo(str(plan), err=True)
+            click.echo(str(in_command_terms(plan)), err=True)
             require_terminal()
             # The question is asked outside the event loop: it waits for the user, and Ctrl-C aborts it.
             confirm(f"Destroy {plan.destroys} machine{'' if plan.destroys == 1 else 's'}?")

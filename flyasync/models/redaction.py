@@ -4,7 +4,7 @@ The sender collects the secrets of each request with `secret_texts`, and `safe_t
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from types import NoneType
 from typing import Any, Final, get_args, get_origin
@@ -54,11 +54,6 @@ def holds_a_password(value: str) -> bool:
 def without_passwords(text: str) -> str:
     """Return a text without the passwords in its URLs and image references."""
     return _PASSWORD_IN_IMAGE.sub("…@", _PASSWORD_IN_URL.sub("://…@", text))
-
-
-def all_without_passwords(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return texts without the passwords in their URLs and image references."""
-    return tuple(map(without_passwords, texts))
 
 
 def is_secret(path: Sequence[str | int], value: Any = None) -> bool:

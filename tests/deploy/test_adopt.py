@@ -111,7 +111,7 @@ async def test_each_has_its_cause_in_the_plan_and_the_others_are_left_unchanged(
         assert "update in place: adopted, had no process group; config differs" in text
         assert "metadata.fly_process_group" in text
         assert "1 without a process group left unchanged" in text
-        assert "to take them into a group: --adopt all" in text
+        assert "to take them into a group: adopt('all')" in text
         assert plan.resources is not None
         assert plan.resources.after.machines == 3
 

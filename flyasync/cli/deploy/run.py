@@ -101,7 +101,7 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
             if job.rehearsal is None and fly.base_url != PUBLIC_URL:
                 display.show_api(fly.base_url)
             if job.is_dry:
-                plan = await _planned(job, spec, fly, display)
+                plan = in_command_terms(await _planned(job, spec, fly, display))
                 display.show_plan(plan, spec)
                 if job.out and spec:
                     apply = f"flyasync apply {shlex.quote(str(job.out))}{restated(spec)}"

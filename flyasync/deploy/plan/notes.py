@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from shlex import quote
+from typing import Self
 
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.deploy.plan.desired_volume import DesiredVolume
@@ -14,10 +15,36 @@ from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.models.image import without_digest
 from flyasync.models.lint.linter import Finding
 from flyasync.models.machine import Machine
+from flyasync.models.redaction import without_passwords
 from flyasync.models.volume import Volume
 
 SHOWN = 3
 """The number of machines that a remark lists by name."""
+
+
+class Remark(str):
+    """A remark with the advice of Python, which names methods; `for_command` has that of the command: its options."""
+
+    __slots__ = ("for_command",)
+
+    for_command: str
+
+    def __new__(cls, text: str, *, python: str = "", command: str = "") -> Self:
+        """Return the remark `text` with its advice in both wordings."""
+        remark = super().__new__(cls, ": ".join(filter(None, [text, python])))
+        remark.for_command = ": ".join(filter(None, [text, command]))
+        return remark
+
+    def without_passwords(self) -> "Remark":
+        """Return it without the passwords in its URLs and image references."""
+        remark = Remark(without_passwords(self))
+        remark.for_command = without_passwords(self.for_command)
+        return remark
+
+
+def public(remarks: Iterable[str]) -> tuple[str, ...]:
+    """Return remarks without the passwords in their URLs and image references, in both wordings."""
+    return tuple(each.without_passwords() if isinstance(each, Remark) else without_passwords(each) for each in remarks)
 
 
 def remarks_of_group(
@@ -67,14 +94,20 @@ def remarks_of_others(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
         # Machines without a group were created by launches, which one command destroys, or by other tools.
         for launch in sorted({tags(machine).get(LAUNCH, "") for machine in those}):
             if launch:
-                yield (
+                yield Remark(
                     f"machines of launch {launch} are left unchanged: created without a strategy, they have no process "
                     f"group; to destroy them: flyasync destroy {spec.app} --launch {quote(launch)}; to take them into "
-                    "a group: --adopt all"
+                    "a group",
+                    python="adopt('all')",
+                    command="--adopt all",
                 )
             else:
                 count = sum(LAUNCH not in tags(machine) for machine in those)
-                yield f"{count} without a process group left unchanged; to take them into a group: --adopt all"
+                yield Remark(
+                    f"{count} without a process group left unchanged; to take them into a group",
+                    python="adopt('all')",
+                    command="--adopt all",
+                )
 
 
 def remarks_of_launch(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:

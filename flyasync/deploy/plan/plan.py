@@ -9,13 +9,14 @@ from flyasync.deploy.plan.addresses import AddressType, allocation
 from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.fleet import Fleet, oldest
+from flyasync.deploy.plan.notes import public
 from flyasync.deploy.plan.resources import ResourceChange
 from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine, Fallback, LaneKey
 from flyasync.models.config import MachineConfig
 from flyasync.models.diff import Change
 from flyasync.models.image import digest_of
 from flyasync.models.machine import Machine
-from flyasync.models.redaction import all_without_passwords, without_passwords
+from flyasync.models.redaction import without_passwords
 from flyasync.safe_text import readable
 
 
@@ -444,7 +445,7 @@ class Plan:
     pause_after: int | None = None
     before: Fleet | None = field(default=None, repr=False)
     kept: tuple[Track, ...] = ()
-    remarks: tuple[str, ...] = field(default=(), converter=all_without_passwords)
+    remarks: tuple[str, ...] = field(default=(), converter=public)
     estimate: Estimate | None = None
     resources: ResourceChange | None = None
 

@@ -8,6 +8,7 @@ from attrs.converters import optional
 
 from flyasync.deploy.plan.fleet import serves
 from flyasync.deploy.plan.launch_origin import LaunchOrigin
+from flyasync.deploy.plan.notes import public
 from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DeploySpec
@@ -20,7 +21,7 @@ from flyasync.deploy.reporting.styles import Line, Part, Tone, indented, joined,
 from flyasync.errors import DeployFailed, LeaseHeld, NoCapacity, WaitFailed
 from flyasync.models.json.codec import omit_if_unset, structure, unstructure
 from flyasync.models.machine import machine_host
-from flyasync.models.redaction import all_without_passwords, without_passwords
+from flyasync.models.redaction import without_passwords
 from flyasync.safe_text import readable
 
 
@@ -295,7 +296,7 @@ class DeployReport:
     release: MachineReport | None = None
     seed: MachineReport | None = None
     rollback: "DeployReport | None" = None
-    remarks: tuple[str, ...] = field(default=(), converter=all_without_passwords)
+    remarks: tuple[str, ...] = field(default=(), converter=public)
     others: tuple[MachineReport, ...] = ()
     closed_by: Cause | None = None
     stray_volumes: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from attrs import evolve, fields, has
 
+from flyasync.deploy.plan.notes import Remark
 from flyasync.deploy.reporting.events import Progress
 from flyasync.deploy.reporting.phase import Moment
 from flyasync.deploy.reporting.result import Failure
@@ -26,6 +27,8 @@ def _converted(value: Any) -> Any:
             return evolve(value, message=text, for_command=None)
         case Moment(for_command=str(text)) | Progress(for_command=str(text)):
             return evolve(value, detail=text, for_command=None)
+        case Remark(for_command=text):
+            return text
         case tuple():
             converted = tuple(map(_converted, value))
             return converted if any(new is not old for new, old in zip(converted, value, strict=True)) else value

@@ -448,7 +448,7 @@ def test_other_groups_are_nobodys_business() -> None:
     spec = wanted(Rolling(), counts={"iad": 1})
     assert str(plan_for(spec, fleet(other, bare, new(spec, "app-iad-1")))) == text("""
         web converges, rolling to app:v2: nothing to do, all 1 up to date
-          1 without a process group left unchanged; to take them into a group: --adopt all
+          1 without a process group left unchanged; to take them into a group: adopt('all')
           1 machine of the group job left unchanged
     """)
 

@@ -393,6 +393,6 @@ async def test_machines_outside_the_group_are_told_before_anything_happens() -> 
     async with fleet(bare, bare, worker) as (_, fly, _):
         plan = await NEW.plan(fly)
     assert plan.remarks == (
-        "2 without a process group left unchanged; to take them into a group: --adopt all",
+        "2 without a process group left unchanged; to take them into a group: adopt('all')",
         "1 machine of the group worker left unchanged",
     )

@@ -1,10 +1,13 @@
 """Two wordings: events and reports name methods in Python, and options and commands in the command."""
 
+import pickle
 import re
 
 from attrs import evolve
 
 from flyasync import DeployBuilder, DeployReport, Event, Failure, Fault, Finished, FlyError, Moment, Phase, Progress
+from flyasync.deploy.plan.notes import Remark
+from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.reporting.events import Planned
 from flyasync.deploy.reporting.report import Cause, MachineReport, RegionReport
 from flyasync.deploy.reporting.result import Result
@@ -92,3 +95,17 @@ async def test_a_deploy_has_both_wordings_in_its_events_and_report() -> None:
     assert text.count(IN_COMMAND) == str(report).count(IN_PYTHON) == len(re.findall(IN_COMMAND, text))
     plan = next(event for event in events if isinstance(event, Planned))
     assert in_command_terms(plan) == plan
+
+
+def test_a_remark_of_a_plan_names_methods_in_python_and_options_in_the_command() -> None:
+    advice = Remark("1 of registry:p4ss@host/x left unchanged", python="adopt('all')", command="--adopt all")
+    plan = Plan(
+        app="web", launch="v1", image="nginx", fallback="skip", stages=(), strategy="rolling", remarks=(advice,)
+    )
+    for same in (plan, pickle.loads(pickle.dumps(plan))):
+        assert "adopt('all')" in str(same)
+        assert "--adopt" not in str(same)
+        converted = in_command_terms(Planned(at=0.0, plan=same)).plan
+        assert "--adopt all" in str(converted)
+        assert "adopt('all')" not in str(converted)
+        assert "p4ss" not in str(same) + str(converted)
