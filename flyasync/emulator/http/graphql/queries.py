@@ -35,6 +35,13 @@ def _machine(world: World, _: Any, *, machine_id: str) -> MachineRecord:
     return world.machines[machine_id]
 
 
+def _machines(world: World, _: Any, *, app_id: str | None = None, state: str | None = None, **page: Any) -> Json:
+    found = [each for each in world.machines.values() if not each.is_destroyed]
+    if app_id is not None:
+        found = [each for each in found if each.app == apps.find(world, app_id).name]
+    return connection([each for each in found if state in {None, each.state}], **page)
+
+
 def _volume(world: World, _: Any, *, identity: str) -> VolumeRecord:
     if identity not in world.volumes:
         raise ApiError(404, "Could not find Volume")
@@ -58,6 +65,7 @@ QUERY: Fields = {
     "latestImageDetails": lambda world, _, image, **__: apps.latest_image(world, image),
     "latestImageTag": lambda _, __, repository, **___: f"{repository}:latest",
     "machine": _machine,
+    "machines": _machines,
     "nearestRegion": _nearest,
     "organization": _organization,
     "organizations": organizations,

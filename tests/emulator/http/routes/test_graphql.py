@@ -186,3 +186,17 @@ def test_without_graphql_core_a_deploy_works_and_graphql_names_the_extra() -> No
     said, is_ok, asked, running = json.loads(ran.stdout)
     assert said == [501, {"error": "GraphQL needs graphql-core: pip install 'flyasync[emulator]'"}]
     assert (is_ok, asked, len(running)) == (True, 2, 2)
+
+
+async def test_machines_are_listed_by_app_and_state(api: Api) -> None:
+    await api.app("shop")
+    started, stopped = await api.running(), await api.stopped()
+    await api.machine("shop")
+    query = "query ($app: String, $state: String) { machines(appId: $app, state: $state) { totalCount nodes { id } } }"
+    assert (await ask(api, query))["data"]["machines"]["totalCount"] == 3
+    of_web = (await ask(api, query, app="web"))["data"]["machines"]["nodes"]
+    assert [each["id"] for each in of_web] == [started["id"], stopped["id"]]
+    found = (await ask(api, query, app="web", state="started"))["data"]["machines"]
+    assert found == {"totalCount": 1, "nodes": [{"id": started["id"]}]}
+    unknown = await ask(api, query, app="none")
+    assert unknown["errors"][0]["extensions"]["code"] == "NOT_FOUND"
