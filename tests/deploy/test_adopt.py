@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +261,34 @@ async def test_killed_and_run_again_they_are_adopted_once(name: str, requests: i
             ("lhr", "nginx:2", "app"),
             ("nrt", "nginx:2", "app"),
         ]
+
+
+@pytest.mark.parametrize("requests", [20, 40, 52, 56, 60, 70])
+@pytest.mark.parametrize("name", ["rolling", "bluegreen"])
+async def test_killed_and_undone_they_are_outside_the_group_again(name: str, requests: int, tmp_path: Path) -> None:
+    path = tmp_path / "deploy.jsonl"
+    async with stray() as (emulator, fly):
+        worker = BASE.rolling().process_group("worker").to_regions("iad", "lhr").with_image("nginx:1")
+        assert (await worker.execute(fly)).ok
+        before = await machines(fly)
+        cut = Fault(does="cut", after=requests)
+        emulator.faults.add(cut)
+        asked = STRATEGIES[name].adopt("stray-iad", "stray-nrt", "worker-iad-1").with_journal(path)
+        deploy = asyncio.ensure_future(asked.execute(fly))
+        while not (deploy.done() or emulator.faults.hits(cut)):
+            await asyncio.wait([deploy], timeout=0.1)
+        while not deploy.done():
+            deploy.cancel()
+            await asyncio.wait([deploy], timeout=0.05)
+        await asyncio.gather(deploy, return_exceptions=True)
+        emulator.faults.remove(cut)
+        await asyncio.sleep(40)
+        with suppress(InvalidInput):  # there is nothing to undo
+            report = await DeployBuilder.resumed(path, env={"A": "1"}).undo(fly)
+            assert report.ok, str(report)
+            assert not any("no longer shows" in remark for remark in report.remarks)
+        await asyncio.sleep(20)
+        after = await machines(fly)
+        assert {each: (tag(machine), group(machine), machine.cordoned or False) for each, machine in after.items()} == {
+            each: (tag(machine), group(machine), False) for each, machine in before.items()
+        }

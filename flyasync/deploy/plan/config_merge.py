@@ -49,7 +49,7 @@ STOPPED = "flyasync_stopped"
 """The metadata key of a machine that is stopped for its update: the launch that has to start it again."""
 
 ADOPTED = "flyasync_adopted"
-"""The metadata key of a machine that joined its group with its last update: the launch that adopted it."""
+"""The metadata key of a machine that its group adopted, to update or to replace it: the launch that did so last."""
 
 NEW = "flyasync_new"
 """The metadata key of the machines of a new group until all of them have been created: the launch that creates it."""

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from flyasync.deploy.plan.config_merge import RETIRED, STOPPED
+from flyasync.deploy.plan.config_merge import ADOPTED, RETIRED, STOPPED
+from flyasync.deploy.plan.fleet import is_in
 from flyasync.deploy.plan.plan import AwaitOthersStopped, Cordon, Destroy, Return, Start, Step, Stop, Target, Update
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
@@ -28,6 +29,8 @@ class Retirement:
     async def cordon(self, run: MachineRun, step: Cordon) -> None:
         """Cordon a machine, and wait for its drain time."""
         machine_id = step.machine_id or run.machine_id
+        if marks := self._adoption(run, machine_id):
+            await self._machines.patch_metadata(self._app, machine_id, marks)
         await self._machines.cordon(self._app, machine_id, nonce=self._leases.nonce(machine_id))
         self._context.notify(run, Phase.CORDONED)
         await asyncio.sleep(step.drain)
@@ -92,7 +95,8 @@ class Retirement:
         is_replaced = run.machine is not None and machine_id != run.machine.id
         if run.target is Target.GO or is_replaced:
             with suppress(FlyError):  # only an undo needs this mark, to find the machine
-                await self._machines.patch_metadata(self._app, machine_id, {RETIRED: self._context.spec.launch})
+                marks = {RETIRED: self._context.spec.launch, **self._adoption(run, machine_id)}
+                await self._machines.patch_metadata(self._app, machine_id, marks)
         # From here on, other deployers lock another machine: the new one. So this deploy has to hold its lease.
         if is_replaced and self._leases.locking.get(run.desired.group) == machine_id:
             await self._leases.lock(run.desired.group, run.machine_id)
@@ -100,6 +104,11 @@ class Retirement:
         self._leases.unlock(machine_id)
         if run.machine and not is_replaced:
             self._context.notify(run, Phase.DESTROYED)
+
+    def _adoption(self, run: MachineRun, machine_id: str) -> dict[str, str]:
+        """Return the mark of a machine that its group adopts to replace it: an undo needs it to find the machine."""
+        is_own = run.machine is None or run.machine.id != machine_id or is_in(run.machine, run.desired.group)
+        return {} if is_own else {ADOPTED: self._context.spec.launch}
 
     async def delete(self, machine_id: str) -> None:
         """Delete a machine by force; a machine that is already gone is not an error."""

@@ -82,7 +82,8 @@ class Life:
 class History:
     """The machines of groups, or of a launch without a group, with their versions.
 
-    `dead` are retired machines of all groups, and `others` the existing machines of other groups.
+    `dead` are retired machines of all groups, `others` the existing machines of other groups, and `there` has the ids
+    of all existing machines.
     """
 
     app: str
@@ -90,6 +91,7 @@ class History:
     lives: tuple[Life, ...]
     dead: tuple[Machine, ...] = ()
     others: tuple[Machine, ...] = ()
+    there: frozenset[str] = frozenset()
 
     def last(self) -> str | None:
         """Return the last launch: the one whose first trace is the newest, where ids of traces sort by time.
@@ -123,7 +125,8 @@ class History:
         groups = tuple(group for group in self.groups if group in changed)
         if not groups:
             return self
-        return evolve(self, groups=groups, lives=tuple(life for life in self.lives if group_of(life.machine) in groups))
+        lives = (each for each in self.lives if group_of(each.machine) in groups or ADOPTED in tags(each.machine))
+        return evolve(self, groups=groups, lives=tuple(lives))
 
     @property
     def which(self) -> str:
@@ -133,13 +136,17 @@ class History:
     def lost(self, launch: str) -> tuple[Machine, ...]:
         """Return the machines that a launch retired and that were not recreated, the last one of each name.
 
-        Machines of another group count only if the launch retired that whole group.
+        Machines of another group count only if the launch retired that whole group, or adopted them.
         """
         everyone = (*(life.machine for life in self.lives), *self.others, *self.dead)
         again = {_stem(machine) for machine in everyone if tags(machine).get(RESTORED) == launch}
         # A group with machines that neither leave nor were recreated was deployed too: it has an undo of its own.
         deployed = {group_of(machine) for machine in self.others if not {RETIRED, RESTORED} & tags(machine).keys()}
-        mine = (machine for machine in self.dead if group_of(machine) not in deployed)
+        mine = (
+            machine
+            for machine in self.dead
+            if group_of(machine) not in deployed or tags(machine).get(ADOPTED) == launch
+        )
         retired = (machine for machine in mine if tags(machine)[RETIRED] == launch != tags(machine).get(LAUNCH))
         found = {machine.name: machine for machine in sorted(retired, key=_end)}
         return tuple(machine for machine in found.values() if _stem(machine) not in again)
@@ -166,7 +173,7 @@ class Past:
     def of(cls, history: History, launch: str, replay: JournalReplay | None) -> "Past":
         """Return the machines before a launch."""
         lost = history.lost(launch)
-        known = {each.id for each in (*lost, *(life.machine for life in history.lives))}
+        known = {*history.there, *(each.id for each in (*lost, *(life.machine for life in history.lives)))}
         mine = (life.machine for life in history.lives if life.launch == launch and life.was_made_by(launch))
         made = [machine for machine in mine if tags(machine).get(REPLACES) in {None, *known}]
         made_in = {machine.region for machine in made}
@@ -229,7 +236,8 @@ class Past:
     def missing(self) -> Iterator[str]:
         """Yield a remark for each machine that is known to be missing and cannot be recreated."""
         if self.replay is not None:
-            ids, names = {machine.id for machine in self.before}, {machine.name for machine in self.before}
+            ids = {*self.history.there, *(machine.id for machine in self.before)}
+            names = {machine.name for machine in self.before}
             for each in self.replay.before:
                 if each.id not in ids and each.name not in names:
                     yield f"{each.name} in {each.region}: the API no longer shows it, so it is not recreated"
@@ -266,6 +274,9 @@ async def undoing(
         first, *others = found_groups or [asked.group]
         asked = evolve(asked, group=first, also=tuple(GroupSpec(group=group) for group in others))
     fleet = await observe(fly, evolve(asked, launch=launch or ""), include_deleted=True, unlisted=unlisted)
+    # Machines that were adopted to be replaced, and still exist, belong to no group of their own.
+    to_replace = (each for each in fleet.machines if ADOPTED in tags(each) and group_of(each) not in asked.group_names)
+    fleet = evolve(fleet, adopted={machine.id: asked.group for machine in to_replace})
     dead = tuple(machine for machine in fleet.gone if RETIRED in tags(machine))
     members = tuple(machine for group in asked.group_names for machine in fleet.group(group))
     # Machines of a launch without a group are recognized by their tag.
@@ -274,7 +285,14 @@ async def undoing(
         members = members if any(each in tagged for each in members) else tuple(alone)
     lives = await asyncio.gather(*(_life(fly, asked.app, machine, dead) for machine in members))
     outside = tuple(each for each in fleet.machines if each not in members and group_of(each) is not None)
-    history = History(app=asked.app, groups=asked.group_names, lives=tuple(lives), dead=dead, others=outside)
+    history = History(
+        app=asked.app,
+        groups=asked.group_names,
+        lives=tuple(lives),
+        dead=dead,
+        others=outside,
+        there=frozenset(each.id for each in fleet.machines),
+    )
     undone = launch or history.last()
     if undone is None:
         raise InvalidInput(f"nothing to undo: no machine of {history.which} of {asked.app} has the tag of a launch")
@@ -339,7 +357,8 @@ def undo_launch(spec: DeploySpec, fleet: Fleet, history: History, replay: Journa
     volumes = [(machine, fleet.volume_of(machine)) for machine in past.made]
     stays = [f"volume {volume.id} of {machine.name} is kept" for machine, volume in volumes if volume]
     plan = evolve(plan, remarks=(*plan.remarks, *past.remarks, *past.missing(), *stays))
-    others = {group for machine in past.lost if (group := group_of(machine))} - {*history.groups}
+    retired = (machine for machine in past.lost if tags(machine).get(ADOPTED) != launch)
+    others = {group for machine in retired if (group := group_of(machine))} - {*history.groups}
     plan = evolve(plan, resources=tally(plan, others))
     desired = evolve(spec, retired_groups=tuple(sorted(others)), strategy=Launch() if is_alone else spec.strategy)
     return Decision(spec=restored_spec(desired, plan), plan=plan)
