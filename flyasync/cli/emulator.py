@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
+from click.core import ParameterSource
 
 from flyasync.cli.shared.exit_codes import OK, CommandFailed
 from flyasync.cli.shared.option_groups import GroupedCommand, OptionGroup, option, titled
@@ -296,6 +297,8 @@ def command(ctx: click.Context, /, words: tuple[str, ...], **_: object) -> None:
     """
     server, output = ServerOptions.of(ctx.params), OutputOptions.of(ctx.params)
     port = server.port if server.port is not None else 0 if words else _PORT
+    if words and ctx.get_parameter_source("form") is not ParameterSource.DEFAULT:
+        raise click.UsageError("--format has no effect with COMMAND, which has the variables in its environment")
     try:
         emulator = Emulator(
             **server.arguments() | {"port": port},

@@ -172,6 +172,8 @@ def test_a_port_in_use_is_one_clear_line() -> None:
         (["--token", ":acme"], "value: a token needs printable ASCII without spaces"),
         (["--speed", "0"], "speed is 0.0, but must be above 0"),
         (["--port", "70000"], "--port"),
+        (["--format", "json", "--", "true"], "--format has no effect with COMMAND"),
+        (["--format", "csh"], "'csh' is not one of 'sh', 'fish', 'powershell', 'env', 'json'"),
         (["--command", "ls"], "'ls': Expecting value"),
         (["--command", '{"stdout": "a"}'], "a scripted command must be an object such as"),
         (["--command", '{"command": "a", "exit_code": "x"}'], "exit_code"),

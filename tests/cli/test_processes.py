@@ -93,7 +93,7 @@ def test_a_command_of_the_emulator_reads_from_the_terminal_and_gets_its_ctrl_c()
 def read_until(terminal: int, end: bytes) -> bytes:
     shown = b""
     while not shown.endswith(end):
-        assert select.select([terminal], [], [], 10)[0], shown
+        assert select.select([terminal], [], [], 60)[0], shown
         shown += os.read(terminal, 1024)
     return shown
 
