@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
 from functools import partial
@@ -363,8 +364,19 @@ async def serve_while(
     try:
         code = await inside(emulator.environment())
         if missing := emulator.not_served():
-            names = ", ".join(f"{name} ({count} times)" if count > 1 else name for name, count in missing.items())
-            err.write(f"flyasync: not served by the emulator: {names}\n")
+            err.write(f"flyasync: not served by the emulator: {_counted(missing)}\n")
+        refused = Counter[str]()
+        for (action, _), count in emulator.refused_by_limit().items():
+            refused[action] += count
+        if refused:
+            err.write(
+                f"flyasync: refused by the rate limits: {_counted(refused)}; for a program that does not repeat such "
+                "requests, as flyctl does not, use --latency 0.35:0.5 or --no-limits\n"
+            )
         return code
     finally:
         await emulator.stop()
+
+
+def _counted(names: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({count} times)" if count > 1 else name for name, count in names.items())

@@ -113,6 +113,23 @@ async def test_what_the_command_asked_for_and_is_not_there_is_named_at_the_end()
     assert err.getvalue() == "flyasync: not served by the emulator: Query.addOn, GET /v2/ (2 times)\n"
 
 
+async def test_what_the_rate_limits_refused_is_counted_at_the_end() -> None:
+    emulator, err = Emulator(), StringIO()
+
+    async def inside(variables: Mapping[str, str]) -> int:
+        async with ClientSession(variables["FLY_API_BASE_URL"], headers={"Authorization": "Bearer x"}) as session:
+            await session.post("/v1/apps", json={"app_name": "web", "org_slug": "personal"})
+            for _ in range(5):
+                await session.post("/v1/apps/web/machines", json={"config": {"image": "nginx"}})
+        return 0
+
+    assert await serve_while(emulator, 0, inside, err) == 0
+    assert err.getvalue() == (
+        "flyasync: refused by the rate limits: createMachine (2 times); for a program that does not repeat such "
+        "requests, as flyctl does not, use --latency 0.35:0.5 or --no-limits\n"
+    )
+
+
 @contextmanager
 def standard_input(text: str) -> Iterator[None]:
     """Let programs that are started read this."""
