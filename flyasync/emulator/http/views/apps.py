@@ -17,7 +17,7 @@ def app(world: World, record: AppRecord) -> Json:
         # `pending` until the first machine: flyctl uses it to distinguish first and later deploys.
         "status": "deployed" if record.is_deployed else "pending",
         "organization": {
-            "name": record.org_slug,
+            "name": orgs.name(world, record.org_slug),
             "slug": record.org_slug,
             "internal_numeric_id": orgs.number(record.org_slug),
         },

@@ -1,0 +1,97 @@
+"""One command of flyctl in a sandbox: its own home, no way to the network, and nothing left running."""
+
+import asyncio
+import os
+import signal
+import stat
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from attrs import frozen
+
+LONGEST = 25.0
+"""Seconds until a command that does not end by itself, such as a proxy, is ended."""
+
+
+@frozen(kw_only=True)
+class Ended:
+    """How a command ended: None for one that ran until it was ended, and what it printed."""
+
+    code: int | None
+    out: str
+    err: str
+
+    @property
+    def last_words(self) -> str:
+        """The line that says why it failed."""
+        lines = [line.strip() for line in (self.err or self.out).splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("Error")]
+        return (errors or lines or [""])[-1].removeprefix("Error: ")
+
+
+@asynccontextmanager
+async def no_network(reached: list[str]) -> AsyncIterator[str]:
+    """Serve a proxy that refuses every host and notes it, and yield its URL; loopback addresses do not pass it."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, ValueError):
+            method, host = (await reader.readline()).decode(errors="replace").split()[:2]
+            reached.append(f"{method} {host}")
+            writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()[:2]
+        yield f"http://{host}:{port}"
+
+
+def home(directory: Path, given: Mapping[str, str], proxy: str) -> dict[str, str]:
+    """Return the environment of a command that knows only this directory, the emulator and the proxy."""
+    browser = directory / "bin" / "xdg-open"
+    browser.parent.mkdir(parents=True)
+    browser.write_text("#!/bin/sh\nexit 0\n")
+    browser.chmod(browser.stat().st_mode | stat.S_IXUSR)
+    config = directory / "config"
+    config.mkdir()
+    return {
+        **given,
+        "HOME": str(directory),
+        "FLY_CONFIG_DIR": str(config),
+        "PATH": f"{browser.parent}:/usr/bin:/bin",
+        "HTTPS_PROXY": proxy,
+        "HTTP_PROXY": proxy,
+        "NO_COLOR": "1",
+    }
+
+
+async def run(words: list[str], directory: Path, environment: Mapping[str, str], text: str) -> Ended:
+    """Run a command until it ends, or for its longest time, and end what it has started."""
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        cwd=directory,
+        env=environment,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    talk = asyncio.create_task(process.communicate(text.encode()))
+    is_ended = await asyncio.wait([talk], timeout=LONGEST)
+    if not is_ended[0]:
+        process.kill()
+    _end_left(environment["FLY_CONFIG_DIR"])
+    out, err = await talk
+    code = process.returncode if is_ended[0] else None
+    return Ended(code=code, out=out.decode(errors="replace"), err=err.decode(errors="replace"))
+
+
+def _end_left(config: str) -> None:
+    """End what the command left running, such as flyctl's agent: the processes that have its own config directory."""
+    mark = f"FLY_CONFIG_DIR={config}".encode()
+    for each in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (each / "environ").read_bytes().split(b"\0"):
+                os.kill(int(each.name), signal.SIGKILL)
