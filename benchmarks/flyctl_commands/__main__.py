@@ -27,8 +27,8 @@ from pathlib import Path
 
 from attrs import asdict, frozen
 
-from benchmarks.flyctl_commands.arguments import ARGUMENTS, INPUTS
-from benchmarks.flyctl_commands.sandbox import Ended, home, no_network, run
+from benchmarks.flyctl_commands.arguments import ARGUMENTS, INPUTS, OTHERS
+from benchmarks.flyctl_commands.sandbox import LONGEST, Ended, home, no_network, run
 from benchmarks.flyctl_commands.stage import TOML, furnish
 from benchmarks.flyctl_commands.tree import commands
 from flyasync import Emulator
@@ -38,7 +38,7 @@ WORKS, TUNNEL, NOT_SERVED, FAILS = "works", "needs WireGuard or a builder", "not
 _TUNNEL = re.compile(r"WireGuard|[Bb]uilder|depot")
 _TUNNEL_WORDS = re.compile(r"wireguard|tunnel|fly agent|agent: |builder|docker", re.IGNORECASE)
 # Commands that serve until they are ended.
-SERVERS = frozenset({"agent run", "mcp inspect", "mcp proxy", "mcp server", "mcp wrap", "synthetics agent"})
+SERVERS = frozenset({"agent run", "mcp inspect", "mcp proxy", "mcp server", "mcp wrap"})
 
 
 @frozen(kw_only=True)
@@ -81,12 +81,20 @@ async def result(flyctl: Path, name: str) -> Result:
             things = await furnish(emulator)
             # Limits are per second: the command begins with full ones.
             await asyncio.sleep(2)
-            environment = home(directory, emulator.environment(), proxy)
+            # Some commands read the macaroon that they were given.
+            tokens = dict.fromkeys(("FLY_ACCESS_TOKEN", "FLY_API_TOKEN"), things.header)
+            environment = home(directory, emulator.environment() | tokens, proxy)
             (directory / "fly.toml").write_text(TOML)
             (directory / "chain.pem").write_text("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n")
             (directory / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n")
             words = shlex.split(ARGUMENTS.get(name, "").format(**asdict(things)))
-            ended = await run([str(flyctl), *name.split(), *words], directory, environment, INPUTS.get(name, ""))
+            ended = await run(
+                [str(flyctl), *name.split(), *words],
+                directory,
+                environment,
+                INPUTS.get(name, ""),
+                5.0 if name in SERVERS else LONGEST,
+            )
             asked = [*emulator.not_served(), *reached]
     mark, why = judged(name, ended, asked)
     return Result(command=name, mark=mark, why=why, code=ended.code, words=ended.last_words)
@@ -101,6 +109,8 @@ def judged(name: str, ended: Ended, asked: list[str]) -> tuple[str, str]:
         return TUNNEL, ", ".join(tunnels)
     if asked:
         return NOT_SERVED, ", ".join(asked)
+    if needed := next((needed for pattern, needed in OTHERS.items() if fnmatch(name, pattern)), None):
+        return NOT_SERVED, needed
     words = ended.last_words or ("it did not end" if ended.code is None else "")
     return (TUNNEL if _TUNNEL_WORDS.search(words) else FAILS), words
 

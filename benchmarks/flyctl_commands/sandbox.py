@@ -10,8 +10,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-LONGEST = 25.0
-"""Seconds until a command that does not end by itself, such as a proxy, is ended."""
+LONGEST = 90.0
+"""Seconds until a command is ended. A deploy asks a public DNS server for about half of them."""
 
 
 @frozen(kw_only=True)
@@ -56,6 +56,12 @@ def home(directory: Path, given: Mapping[str, str], proxy: str) -> dict[str, str
     browser.chmod(browser.stat().st_mode | stat.S_IXUSR)
     config = directory / "config"
     config.mkdir()
+    (config / "config.yml").touch()
+    claude = directory / ".config" / "Claude" / "claude_desktop_config.json"
+    claude.parent.mkdir(parents=True)
+    claude.write_text(
+        '{"mcpServers": {"web": {"command": "flyctl", "args": ["mcp", "proxy", "--url", "http://127.0.0.1:9"]}}}'
+    )
     return {
         **given,
         "HOME": str(directory),
@@ -67,8 +73,8 @@ def home(directory: Path, given: Mapping[str, str], proxy: str) -> dict[str, str
     }
 
 
-async def run(words: list[str], directory: Path, environment: Mapping[str, str], text: str) -> Ended:
-    """Run a command until it ends, or for its longest time, and end what it has started."""
+async def run(words: list[str], directory: Path, environment: Mapping[str, str], text: str, seconds: float) -> Ended:
+    """Run a command until it ends, at most these seconds, and end what it has started."""
     process = await asyncio.create_subprocess_exec(
         *words,
         cwd=directory,
@@ -79,7 +85,7 @@ async def run(words: list[str], directory: Path, environment: Mapping[str, str],
         start_new_session=True,
     )
     talk = asyncio.create_task(process.communicate(text.encode()))
-    is_ended = await asyncio.wait([talk], timeout=LONGEST)
+    is_ended = await asyncio.wait([talk], timeout=seconds)
     if not is_ended[0]:
         process.kill()
     _end_left(environment["FLY_CONFIG_DIR"])

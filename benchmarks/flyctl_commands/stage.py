@@ -32,6 +32,15 @@ SERVICE = {
     ],
 }
 
+POSTGRES = {
+    "region": "iad",
+    "config": {
+        "image": "flyio/postgres-flex:16",
+        "guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256},
+        "metadata": {"fly_platform_version": "v2", "fly_process_group": "app", "fly-managed-postgres": "true"},
+    },
+}
+
 
 @frozen(kw_only=True)
 class Things:
@@ -49,6 +58,8 @@ class Things:
     ip: str
     egress: str
     token_id: str
+    header: str
+    backup: str
 
 
 async def furnish(emulator: Emulator) -> Things:
@@ -60,8 +71,8 @@ async def furnish(emulator: Emulator) -> Things:
             async with session.post(path, json=body) as reply:
                 return await reply.json()
 
-        for name, org in (("web", "personal"), ("shop", "acme")):
-            await post("/v1/apps", {"name": name, "org_slug": org})
+        for name, org, role in (("web", "personal", ""), ("shop", "acme", ""), ("pg", "personal", "postgres_cluster")):
+            await post("/v1/apps", {"name": name, "org_slug": org, "app_role_id": role})
         config = {
             "image": "nginx",
             "guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256},
@@ -71,6 +82,7 @@ async def furnish(emulator: Emulator) -> Things:
         }
         body = {"config": config, "region": "iad"}
         machine = await post("/v1/apps/web/machines", body)
+        await post("/v1/apps/pg/machines", POSTGRES)
         stopped = await post("/v1/apps/web/machines", {**body, "skip_launch": True})
         async with session.get(f"/v1/apps/web/machines/{machine['id']}/wait?state=started"):
             pass
@@ -86,17 +98,25 @@ async def furnish(emulator: Emulator) -> Things:
         cluster = await post(
             "/v1/postgres", {"name": "db", "org_slug": "personal", "region": "iad", "plan": "basic", "disk_size_gb": 10}
         )
+        inside = f"/v1/postgres/{cluster['data']['id']}"
+        await post(f"{inside}/attachments", {"app_name": "web"})
+        await post(f"{inside}/databases/fly-db/extensions", {"name": "vector"})
+        backup = await post(f"{inside}/backups", {"type": "full"})
         org = 'mutation { createOrganization(input: {name: "empty"}) { organization { id } } }'
         await post("/graphql", {"query": org})
         document = """mutation { createLimitedAccessToken(input: {name: "ci", organizationId: "personal",
-            profile: "deploy", profileParams: {app_id: "web"}}) { limitedAccessToken { id } } }"""
-        token_id = (await post("/graphql", {"query": document}))["data"]["createLimitedAccessToken"]
+            profile: "deploy", profileParams: {app_id: "web"}}) { limitedAccessToken { id } }
+            wide: createLimitedAccessToken(input: {name: "all", organizationId: "personal",
+            profile: "deploy_organization"}) { limitedAccessToken { tokenHeader } } }"""
+        tokens = (await post("/graphql", {"query": document}))["data"]
         return Things(
             machine=machine["id"],
             stopped=stopped["id"],
             volume=volume["id"],
-            cluster=cluster.get("id") or cluster["data"]["id"],
+            backup=backup["data"]["id"],
+            cluster=cluster["data"]["id"],
             ip=address["ip"],
             egress=egress["ip"],
-            token_id=token_id["limitedAccessToken"]["id"],
+            token_id=tokens["createLimitedAccessToken"]["limitedAccessToken"]["id"],
+            header=tokens["wide"]["limitedAccessToken"]["tokenHeader"],
         )

@@ -97,6 +97,7 @@ _TABLE: Mapping[str, Mapping[str, str]] = {
     "/v1/tokens/oidc": {"POST": "requestOidcToken"},
 }
 
+_MPG = "/api/v1/postgres/{postgres_cluster_id}"
 # Served at the same address here, but by api.fly.io at Fly. The published limits do not cover them.
 _COMPANIONS = (
     Operation("POST", "/graphql", "graphql"),
@@ -107,6 +108,31 @@ _COMPANIONS = (
     Operation("POST", "/api/v1/builds/finish", "finishBuild"),
     Operation("GET", "/api/v1/organizations", "listOrganizations"),
     Operation("GET", "/api/v1/organizations/{org_slug}", "getOrganization"),
+    Operation("GET", "/api/v1/organizations/{org_slug}/postgres", "mpgList"),
+    Operation("GET", "/api/v1/organizations/{org_slug}/postgres/deleted", "mpgListDeleted"),
+    Operation("DELETE", "/api/v1/organizations/{org_slug}/postgres/{postgres_cluster_id}", "mpgDelete"),
+    Operation("GET", "/api/v1/organizations/{org_slug}/postgres/{postgres_cluster_id}", "mpgGet"),
+    Operation("POST", "/api/v1/organizations/{org_slug}/postgresv2", "mpgCreate"),
+    Operation("GET", "/api/v1/organizations/{org_slug}/postgresv2/regions", "mpgRegions"),
+    Operation("GET", "/api/v1/postgres/{postgres_cluster_id}", "mpgGet"),
+    Operation("GET", "/api/v1/postgresv2/{postgres_cluster_id}", "mpgGet"),
+    Operation("POST", f"{_MPG}/attachments", "createPostgresAttachment"),
+    Operation("DELETE", f"{_MPG}/attachments/{{app_name}}", "mpgDetach"),
+    Operation("GET", f"{_MPG}/backups", "mpgBackups"),
+    Operation("POST", f"{_MPG}/backups", "mpgBackUp"),
+    Operation("GET", f"{_MPG}/databases", "listPostgresDatabases"),
+    Operation("POST", f"{_MPG}/databases", "createPostgresDatabase"),
+    Operation("GET", f"{_MPG}/databases/{{database_name}}/extensions", "listPostgresExtensions"),
+    Operation("POST", f"{_MPG}/databases/{{database_name}}/extensions", "enablePostgresExtension"),
+    Operation(
+        "DELETE", f"{_MPG}/databases/{{database_name}}/extensions/{{extension_name}}", "disablePostgresExtension"
+    ),
+    Operation("POST", f"{_MPG}/restore", "mpgRestore"),
+    Operation("GET", f"{_MPG}/users", "mpgUsers"),
+    Operation("POST", f"{_MPG}/users", "mpgCreateUser"),
+    Operation("DELETE", f"{_MPG}/users/{{username}}", "deletePostgresUser"),
+    Operation("PATCH", f"{_MPG}/users/{{username}}", "mpgSetRole"),
+    Operation("GET", f"{_MPG}/users/{{username}}/credentials", "mpgCredentials"),
     Operation("POST", "/api/v1/releases", "createRelease"),
     Operation("PATCH", "/api/v1/releases/{release_id}", "updateRelease"),
 )

@@ -15,13 +15,18 @@ from flyasync.emulator.world.world import World
 # The letters of an action, and the bits of the mask in the response.
 _ACTIONS: Mapping[str, int] = {"r": 1, "w": 2, "c": 4, "d": 8, "C": 16}
 _OIDC_SECONDS = 600
+# Types of caveats, and the services that check a macaroon: the permission token, and its discharge.
+_ORGANIZATION, _APPS = 0, 3
+_PERMISSION, _AUTHENTICATION = "https://api.fly.io/v1", "https://api.fly.io/aaa/v1"
 # The API serves these only inside a machine; the emulator responds as for this machine.
 _APP = _MACHINE = "emulator"
 
 
 def deploy(world: World, *, org: str, app: str | None, seconds: float) -> str:
     """Create a token for an app, or an organization; return it with its scheme and its discharge, as the API does."""
-    value = f"FlyV1 {_macaroon(world)},{_macaroon(world)}"
+    record = world.apps.get(app or "")
+    caveats = _caveats({_ORGANIZATION: orgs.number(org)} | ({_APPS: record.number} if record else {}))
+    value = f"FlyV1 {_macaroon(world, caveats)},{_macaroon(world, location=_AUTHENTICATION)}"
     authorization.accept(world, AcceptedToken(value, org=org, app=app, expires=world.clock + seconds))
     return value
 
@@ -89,8 +94,27 @@ def access(world: World, asked: Json) -> Json:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _macaroon(world: World) -> str:
-    return f"fm2_{ids.token(world.random, 40)}"
+def _macaroon(world: World, caveats: bytes = b"\x90", *, location: str = _PERMISSION) -> str:
+    """Return a macaroon in the format that clients read and attenuate; its signature is random."""
+    key_id, nonce, signature = (_octets(world.random.randbytes(size)) for size in (16, 16, 32))
+    place = location.encode()
+    # MessagePack: [[key id, nonce, is a proof], location, caveats, signature].
+    packed = b"\x94\x93" + key_id + nonce + b"\xc2" + bytes((0xD9, len(place))) + place + caveats + signature
+    return f"fm2_{base64.b64encode(packed).decode()}"
+
+
+def _caveats(numbers: Mapping[int, int]) -> bytes:
+    """Return caveats in MessagePack, by their types: all actions on the organization and the app of these numbers."""
+    packed = bytes((0x90 + 2 * len(numbers),))
+    for kind, number in numbers.items():
+        # The organization is a number and its actions; apps are a map from numbers to actions.
+        head = b"\x92" if kind == _ORGANIZATION else b"\x91\x81"
+        packed += bytes((kind,)) + head + b"\xce" + number.to_bytes(4, "big") + bytes((sum(_ACTIONS.values()),))
+    return packed
+
+
+def _octets(value: bytes) -> bytes:
+    return bytes((0xC4, len(value))) + value
 
 
 def _packed(text: str) -> str:

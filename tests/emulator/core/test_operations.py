@@ -55,6 +55,10 @@ BODIES: dict[str, Any] = {
     "requestOidcToken": {"aud": "https://example.com"},
     "createRelease": {"app_name": "web", "image": "nginx", "strategy": "ROLLING"},
     "updateRelease": {"status": "complete"},
+    "mpgCreate": {"name": "db3", "region": "iad", "plan": "basic", "storage_in_gb": 10},
+    "mpgBackUp": {},
+    "mpgCreateUser": {"user_name": "bob", "db_name": "fly-db"},
+    "mpgSetRole": {"role": "writer"},
 }
 QUERIES = {"listApps": "?org_slug=personal", "listPostgres": "?org_slug=personal", "waitMachine": "?state=started"}
 TEXTS = {"requestKmsToken", "requestOidcToken"}
@@ -121,6 +125,7 @@ async def one_of_everything(api: Api) -> Place:
             "decryptSecretKey": sealed,
             "verifySecretKey": {"plaintext": PLAIN, **signed},
             "restorePostgres": {"backup_id": backup["id"]},
+            "mpgRestore": {"backup_id": backup["id"], "name": "db4"},
         },
     )  # fmt: skip
 

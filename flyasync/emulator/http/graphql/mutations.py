@@ -245,6 +245,11 @@ def _revoke_token(world: World, asked: Json) -> Json:
     return {"token": limited_tokens.revoke(world, asked.get("id") or "").token}
 
 
+def _invalid_peers(_world: World, asked: Json) -> Json:
+    # There is no WireGuard here, so no peer that a client remembers is valid.
+    return {"invalid_peer_ips": asked["peer_ips"]}
+
+
 def _echoing(change: Change) -> Resolver:
     """Return the resolver of a change: its arguments are those of the input, whose id it returns."""
 
@@ -286,5 +291,6 @@ _CHANGES: dict[str, Change] = {
     "unlockApp": _unlock_app,
     "unsetSecrets": _unset_secrets,
     "updateRelease": _update_release,
+    "validateWireGuardPeers": _invalid_peers,
 }
 MUTATION: Fields = {name: _echoing(change) for name, change in _CHANGES.items()}

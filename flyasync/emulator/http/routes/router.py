@@ -16,6 +16,7 @@ from flyasync.emulator.http.routes import (
     apps,
     certificates,
     flyctl_deploys,
+    flyctl_postgres,
     graphql,
     ip_assignments,
     leases,
@@ -50,6 +51,7 @@ HANDLERS: Mapping[str, Handler] = {
     **postgres_databases.HANDLERS,
     **logs.HANDLERS,
     **flyctl_deploys.HANDLERS,
+    **flyctl_postgres.HANDLERS,
     **graphql.HANDLERS,
 }
 LONG_HANDLERS: Mapping[str, LongHandler] = wait.HANDLERS
