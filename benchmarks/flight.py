@@ -9,6 +9,7 @@ what the deploy says:
 - duplicates: more machines of v2 in a region than desired, or two of one name;
 - dips: moments at which fewer machines of a region served than the strategy promises;
 - leases left behind;
+- a port that no client can reach after a deploy that is called ok, unless the report says that there is no address;
 - harm to a fleet of another tool: fields that are lost, and machines changed that are not the deploy's.
 """
 

@@ -92,6 +92,8 @@ DAYS: dict[str, Day] = {
     "image just pushed": Day(options={"image_lag": (3.0, 9.0)}),
     "manifest unknown": Day(faults=[Fault(does="manifest_unknown", probability=0.25)]),
     "tag moves": Day(faults=[Fault(does="move_tag", image="*:2", after=2, times=1)]),
+    "reachable": Day(options={"addresses": ["shared_v4", "v6"]}),
+    "one does not listen": Day(options={"addresses": ["v4"]}, faults=_new("not_listening", times=1)),
     "host full": Day(faults=FULL),
     "never starts": Day(faults=_new("stay_starting", times=1)),
     "crashes": Day(faults=_new("crash", seconds=1.0, exit_code=3, probability=0.3)),

@@ -74,6 +74,17 @@ def judged(
     if report.rollback and report.rollback.ok and not _past_return(report) and not is_as_before:
         yield f"called rolled back, and is not: {sorted(map(tag, alive))}"
     yield from _agreement(emulator, report, watcher)
+    # A deploy that states no services leaves the addresses to the app's owner.
+    if report.ok and day.fleet is None:
+        yield from _unreachable(emulator, report)
+
+
+def _unreachable(emulator: Emulator, report: DeployReport) -> Iterator[str]:
+    """Name the ports that the proxy cannot serve; that an app has no address must be in the report."""
+    for port in emulator.reach("web"):
+        is_named = port.code == "no_address" and "has no IP address" in str(report)
+        if port.port is not None and not port.is_reachable and not is_named:
+            yield f"called ok, and port {port.port} is not reachable: {port.reason}"
 
 
 def _past_return(report: DeployReport) -> bool:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from flyasync.emulator.core.faults import Fault as Fault
     from flyasync.emulator.core.processes import Output as Output
     from flyasync.emulator.server import Emulator as Emulator
+    from flyasync.emulator.world.reach import PortReach as PortReach
     from flyasync.errors import (
         Abandoned as Abandoned,
         AlreadyStarting as AlreadyStarting,
@@ -281,6 +282,7 @@ _NAMES = {
     "flyasync.emulator.core.faults": ("Fault",),
     "flyasync.emulator.core.processes": ("Output",),
     "flyasync.emulator.server": ("Emulator",),
+    "flyasync.emulator.world.reach": ("PortReach",),
     "flyasync.errors": (
         "Abandoned",
         "AlreadyStarting",

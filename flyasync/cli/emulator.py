@@ -152,6 +152,13 @@ class WorldOptions(EmulatorOptions):
         callback=regions,
         help="Region that refuses new machines and volumes; may be repeated or a list: lhr,nrt.",
     )
+    addresses: tuple[str, ...] = option(
+        "--address",
+        "addresses",
+        metavar="TYPE",
+        multiple=True,
+        help="Type of an IP address that each new app gets, such as shared_v4; repeatable. By default it has none.",
+    )
     commands: Mapping[str, Output] = option(
         "--command",
         "commands",

@@ -33,7 +33,8 @@ from flyasync.emulator.http.scheduler import Scheduler
 from flyasync.emulator.state import document
 from flyasync.emulator.state.codec import WorldError
 from flyasync.emulator.state.file import StateFile
-from flyasync.emulator.world import images, machines, transitions
+from flyasync.emulator.world import images, ip_assignments, machines, transitions
+from flyasync.emulator.world.reach import PortReach, reach
 from flyasync.emulator.world.world import ChangeObserver, World, demand_codes, demand_regions
 
 P = ParamSpec("P")
@@ -106,6 +107,8 @@ class Emulator:
             start.
         tokens: The tokens that are accepted, with what each permits; an unknown or expired one is refused with 401. If
             none is listed, every token except `invalid` is accepted, and permits everything.
+        addresses: The types of the IP addresses that each new app gets, such as `shared_v4` and `v6`. By default a new
+            app has none, as at Fly, so that the proxy cannot reach it: see `reach`.
         commands: The output and exit code of commands, by shell-style patterns of the command; the first pattern that
             matches applies, also within a shell script. Commands without a pattern: `exec` emulates `echo`, `true`,
             `false`, `sleep`, `cat`, `base64` and `sh -c` with `exit`, pipes, redirections, variables, `;`, `&&` and
@@ -148,6 +151,7 @@ class Emulator:
         image_lag: tuple[float, float] = (0.0, 0.0),
         tag_moves: Mapping[str, float] | None = None,
         tokens: Iterable[AcceptedToken] = (),
+        addresses: Iterable[str] = (),
         commands: Mapping[str, Output] | None = None,
         epoch: datetime | None = None,
         faults: Iterable[Fault] = (),
@@ -173,9 +177,12 @@ class Emulator:
             image_lag=_range("image_lag", image_lag),
         )
         self._tag_moves = dict(tag_moves or {})
-        if wrong := [image for image, at in self._tag_moves.items() if not (image and 0 <= at < math.inf)]:
-            raise ValueError(f"tag_moves: {wrong[0]!r} needs a name and a number of seconds, 0 or more")
+        if late := [image for image, at in self._tag_moves.items() if not (image and 0 <= at < math.inf)]:
+            raise ValueError(f"tag_moves: {late[0]!r} needs a name and a number of seconds, 0 or more")
         self._tokens = tuple(tokens)
+        self._addresses = tuple(addresses)
+        if wrong := [kind for kind in self._addresses if kind not in ip_assignments.KINDS]:
+            raise ValueError(f"addresses: {wrong[0]!r} must be one of {', '.join(ip_assignments.KINDS)}")
         self._commands = dict(commands or {})
         self._observers: list[ChangeObserver] = []
         self._epoch = epoch
@@ -363,6 +370,18 @@ class Emulator:
             return machines.serving(world, app)
 
     @_on_its_loop
+    def reach(self, app: str, *, load: int = 1) -> list[PortReach]:
+        """Return what the Fly Proxy would answer on each port of an app, at each of its addresses, and why.
+
+        It depends on the addresses, services, checks, cordons, autostart and concurrency limits of the app, with `load`
+        concurrent requests. Nothing is started or stopped. An unknown app raises ValueError.
+        """
+        with self._present() as world:
+            if app not in world.apps:
+                raise ValueError(f"app: there is no app {app!r}")
+            return reach(world, app, load=load)
+
+    @_on_its_loop
     def set_error_regions(self, *regions: str) -> None:
         """Make the list of an organization's machines report exactly these regions as unreadable."""
         demand_regions(dict.fromkeys(regions))
@@ -545,6 +564,7 @@ class Emulator:
             retired={*RETIRED, *self._retired},
             tag_moves=dict(self._tag_moves),
             tokens=list(self._tokens),
+            addresses=self._addresses,
             commands=dict(self._commands),
             faults=self.faults,
             observers=self._observers,

@@ -187,6 +187,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
         (["--token", "fm2_s:acme:web:more"], "expected VALUE[:ORG][:APP][:read-only][:expired or :expires=SECONDS]"),
         (["--token", "fm2_s:expires=soon"], "expected VALUE[:ORG][:APP]"),
         (["--token", ":acme"], "value: a token needs printable ASCII without spaces"),
+        (["--address", "v5"], "addresses: 'v5' must be one of v4, v6, shared_v4"),
         (["--speed", "0"], "speed is 0.0, but must be above 0"),
         (["--port", "70000"], "--port"),
         (["--format", "json", "--", "true"], "--format has no effect with COMMAND"),

@@ -27,7 +27,7 @@ LISTS = frozenset({"stale"})
 CHECKS = frozenset(
     {"checks_never_pass", "checks_pass_late", "checks_stay_warning", "checks_turn_critical", "checks_flap"}
 )
-MACHINE = CHECKS | {"stay_created", "stay_starting", "fail", "launch_fail", "crash", "volume_lingers"}
+MACHINE = CHECKS | {"stay_created", "stay_starting", "fail", "launch_fail", "crash", "not_listening", "volume_lingers"}
 
 
 # A fault is validated when it is created, so that it cannot raise in the middle of a test or a rehearsal.
@@ -68,6 +68,7 @@ class Fault:
         `fail`: end in `failed` instead of `started`.
         `launch_fail`: end in `launch_failed`, then `destroyed`.
         `crash`: exit with `exit_code`, `seconds` after the start; the restart policy applies.
+        `not_listening`: the process accepts no connections: the proxy cannot reach it, and its checks are critical.
         `volume_lingers`: when the machine is destroyed, it still claims its volume for `seconds`.
         `checks_never_pass`: checks are critical once their first result is overdue.
         `checks_pass_late`: the process does not respond to checks for `seconds` after the start; a check passes with

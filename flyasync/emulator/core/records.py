@@ -261,6 +261,8 @@ class MachineRecord:
     state: str = ""
     is_cordoned: bool = False
     host_status: str = "ok"
+    # Whether the process accepts connections at the internal ports of its services.
+    is_listening: bool = True
     # Whether to start the current version once it is prepared; otherwise it becomes `stopped`.
     shall_run: bool = True
     is_restarting: bool = False

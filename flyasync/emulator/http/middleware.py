@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 from attrs import define, evolve, field, frozen
 
-from flyasync.emulator.core import ids
+from flyasync.emulator.core import ids, refusals
 from flyasync.emulator.core.errors import ApiError, bad_request
 from flyasync.emulator.core.faults import AFTER, BEFORE, LISTS, REFUSALS, Fault, Faults, Subject
 from flyasync.emulator.core.rate_limits import OperationLimits
@@ -21,7 +21,7 @@ from flyasync.emulator.http.handler import Handler, LongHandler
 from flyasync.emulator.http.request import ApiRequest, ApiResponse, error_response
 from flyasync.emulator.http.request_log import LoggedRequest, RequestLog
 from flyasync.emulator.http.scheduler import Scheduler
-from flyasync.emulator.world import authorization, images, refusals
+from flyasync.emulator.world import authorization, images
 
 _NONCE = "fly-machine-lease-nonce"
 _AFFINITY = "fly_flaps_affinity"
@@ -166,7 +166,7 @@ class ApiMiddleware:
                 if fault.does == "refuse":
                     return self._respond(inflight, _response_of(fault))
                 if fault.does in REFUSALS:
-                    raise refusals.error(self.scheduler.world, fault, subject)
+                    raise refusals.error(fault, subject, retired=self.scheduler.world.retired)
                 if fault.does == "cut":
                     return self._cut(inflight, None)
                 if fault.does == "move_tag":

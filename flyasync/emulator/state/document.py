@@ -27,6 +27,7 @@ _OPTIONS = frozenset(
         "seed",
         "boot",
         "startup",
+        "addresses",
         "lag",
         "secrets_lag",
         "linger",

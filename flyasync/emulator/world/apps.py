@@ -7,6 +7,7 @@ from flyasync.emulator.core import ids
 from flyasync.emulator.core.errors import ApiError
 from flyasync.emulator.core.records import AppLockRecord, AppRecord
 from flyasync.emulator.core.regions import choices, expand
+from flyasync.emulator.world import ip_assignments
 from flyasync.emulator.world.world import World
 
 # Names are globally unique, and become host names.
@@ -41,6 +42,8 @@ def create(
         idempotency_key=idempotency_key,
     )
     world.apps[name] = app
+    for kind in world.addresses:
+        ip_assignments.assign(world, app, kind)
     if idempotency_key:
         world.app_by_key[org_slug, idempotency_key] = app
     return app

@@ -90,7 +90,10 @@ def begin(world: World, machine: MachineRecord, subject: Subject) -> None:
             continue
         phases.append(CheckPhase(check.name, seen + (made - seen) * world.random.choice(_SHARES), "critical", _REFUSED))
 
-        # 1. There is no response: critical after the timeout.
+        # 1. There is no response, at once or after the timeout.
+        if not machine.is_listening:
+            phases.append(CheckPhase(check.name, made + delay, "critical", _REFUSED))
+            continue
         if does == "checks_never_pass":
             phases.append(CheckPhase(check.name, made + check.timeout, "critical", _TIMED_OUT))
             continue

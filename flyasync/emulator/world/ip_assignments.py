@@ -8,7 +8,7 @@ from flyasync.emulator.core.records import AddressRecord, AppRecord
 from flyasync.emulator.core.regions import CODES, NEAREST
 from flyasync.emulator.world.world import World
 
-_KINDS = ("v4", "v6", "shared_v4", "private_v6", "egress-pair")
+KINDS = ("v4", "v6", "shared_v4", "private_v6", "egress-pair")
 
 
 def assign(
@@ -25,7 +25,7 @@ def assign(
     """Assign an address of this type, or both of a pair; the shared address of an app is always the same."""
     random = world.random
     is_shared, is_egress = kind == "shared_v4", kind == "egress-pair"
-    if kind not in _KINDS:
+    if kind not in KINDS:
         raise bad_request(f"invalid type: {kind!r}")
     if region not in {"", "global", *CODES}:
         raise bad_request(f"unknown region {region!r}")

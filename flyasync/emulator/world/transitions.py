@@ -65,6 +65,7 @@ def enter(world: World, machine: MachineRecord, state: str) -> None:
         ReachedState(serial=machine.serial, state=state, version=machine.instance_id, event_id=event_id)
     )
     if state == "started":
+        machine.is_listening = world.faults.first("not_listening", _subject(machine)) is None
         checks.begin(world, machine, _subject(machine))
     elif state == "destroyed":
         # Its resources are released now, its volume possibly later: a destroyed machine can keep its claim.

@@ -47,8 +47,8 @@ class World:
     `lag`, `secrets_lag`, `linger` and `image_lag` are
     ranges of seconds too: until other nodes see a new app or machine, until secrets reach the hosts, until the volume
     of a destroyed machine is free, and until an image that was just pushed is found. `tag_moves` are the times at which
-    tags move. `tokens` are those that are accepted; if there are none, almost any is. `observers` are called with each
-    machine that changes.
+    tags move. `addresses` are the types of those that each new app gets. `tokens` are those that are accepted; if there
+    are none, almost any is. `observers` are called with each machine that changes.
     """
 
     seed: int = 0
@@ -69,6 +69,7 @@ class World:
     clusters: dict[str, ClusterRecord] = Factory(dict)
     orgs: dict[str, OrgRecord] = Factory(dict)
     limited_tokens: dict[str, LimitedTokenRecord] = Factory(dict)
+    addresses: tuple[str, ...] = ()
     tokens: list[AcceptedToken] = Factory(list)
     lines: dict[str, deque[LogRecord]] = Factory(dict)
     images: ImageRegistry = Factory(ImageRegistry)

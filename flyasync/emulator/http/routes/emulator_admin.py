@@ -12,6 +12,7 @@ from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.core.go_json import Json, check, decode, integer, parse
 from flyasync.emulator.core.processes import read_script
 from flyasync.emulator.http.middleware import ApiMiddleware, body_of
+from flyasync.emulator.world.reach import reach
 
 _CAPACITY = {"region": "string", "machines": "int"}
 _IMAGE = {"image": "string"}
@@ -48,6 +49,7 @@ class ControlRoutes:
             web.post("/_emulator/images", self.images),
             web.get("/_emulator/world", self.world, allow_head=False),
             web.post("/_emulator/world", self.load_world),
+            web.get("/_emulator/reach", self.reach, allow_head=False),
             web.post("/_emulator/reset", self.start_over),
         ]
 
@@ -149,6 +151,13 @@ class ControlRoutes:
             # A world may be larger than any body of the API.
             self.load(parse(await body_of(request.clone(client_max_size=0))))
         return web.Response(status=204)
+
+    async def reach(self, request: web.Request) -> web.Response:
+        """Show what the proxy would answer to requests for an app."""
+        app, load = request.query.get("app", ""), integer(request.query.get("load", "1"), "load")
+        with self.middleware.scheduler.present() as world:
+            found = reach(world, app, load=load)
+        return web.json_response({"app": app, "ports": [each.as_json() for each in found]})
 
     async def start_over(self, _: web.Request) -> web.Response:
         """Start over with an empty world."""

@@ -1,14 +1,14 @@
 """The errors of the API that a fault can return at any time, as it returns them by itself."""
 
+from collections.abc import Container
 from fnmatch import fnmatchcase
 
 from flyasync.emulator.core.errors import ApiError, forbidden, manifest_unknown, region_retired, unauthenticated
 from flyasync.emulator.core.faults import Fault, Subject
 from flyasync.emulator.core.regions import CODES, alternate
-from flyasync.emulator.world.world import World
 
 
-def error(world: World, fault: Fault, subject: Subject) -> ApiError:
+def error(fault: Fault, subject: Subject, *, retired: Container[str]) -> ApiError:
     """Return the error with which a fault of the kinds in `REFUSALS` refuses a request."""
     match fault.does:
         case "token_expired":
@@ -19,5 +19,5 @@ def error(world: World, fault: Fault, subject: Subject) -> ApiError:
             return manifest_unknown(subject.image)
         case "retire_region":
             region = next(code for code in subject.regions if fnmatchcase(code, fault.region))
-            return region_retired(region, alternate(region, world.retired) if region in CODES else "iad")
+            return region_retired(region, alternate(region, retired) if region in CODES else "iad")
     raise ValueError(f"fault.does: {fault.does!r} is not a refusal")
