@@ -62,7 +62,7 @@ WITHOUT_EXTRAS = """
 import sys
 class Missing:
     def find_spec(self, name, *_):
-        if name.partition(".")[0] in {"dask", "distributed", "redis", "opentelemetry", "graphql", "click", "rich"}:
+        if name.partition(".")[0] in {"dask", "distributed", "redis", "opentelemetry", "graphql", "click", "rich", "trustme"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Missing())
 """
@@ -85,8 +85,17 @@ def test_help_needs_no_extra(program: str) -> None:
 
 
 def test_a_name_whose_extra_is_missing_names_the_extra() -> None:
-    shown = run_without_extras("from flyasync import DaskExecutor")
+    program = """
+from flyasync import Emulator
+try:
+    Emulator(tls=True)
+except ImportError as error:
+    print(error)
+from flyasync import DaskExecutor
+"""
+    shown = run_without_extras(program)
     assert shown.returncode == 1
+    assert shown.stdout == "TLS needs the package trustme: pip install 'flyasync[tls]'\n"
     assert shown.stderr.endswith(
         "ModuleNotFoundError: flyasync.DaskExecutor needs the package distributed: pip install 'flyasync[dask]'\n"
     )
