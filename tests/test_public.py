@@ -60,9 +60,10 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 WITHOUT_EXTRAS = """
 import sys
+MISSING = {"dask", "distributed", "redis", "opentelemetry", "graphql", "click", "rich", "trustme"}
 class Missing:
     def find_spec(self, name, *_):
-        if name.partition(".")[0] in {"dask", "distributed", "redis", "opentelemetry", "graphql", "click", "rich", "trustme"}:
+        if name.partition(".")[0] in MISSING:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Missing())
 """
