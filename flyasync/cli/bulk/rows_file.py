@@ -19,6 +19,7 @@ KEEP = 4096
 """How many different texts are shared between rows."""
 
 _LONGEST_SHOWN = 60  # characters of an unknown column name
+_MOST_LISTED = 12  # columns in a message
 _NAMED = ("env", "metadata")  # each of their cells has a name, as in env.LOG_LEVEL
 _ALIASES = {"regions": "region"}
 _UNCLOSED = "a quote is not closed"
@@ -240,7 +241,7 @@ class _Cells:
         name = _ALIASES.get(name, name)
         # 1. A variable, such as env.LOG_LEVEL: the part after the dot is kept as written.
         # 2. An option, in any case, with dashes or underscores.
-        # 3. Neither: the error suggests a similar name, or lists all of them.
+        # 3. Neither: the error suggests a similar name, or lists the first ones.
         if kind.lower() in _NAMED:
             if not (dot and variable.strip()):
                 raise InvalidRowError(
@@ -249,8 +250,9 @@ class _Cells:
             name = f"{kind.lower()}.{variable.strip()}"
         elif name not in self._known:
             close = get_close_matches(name, [*self._known, *_ALIASES], n=1, cutoff=0.7)
-            every = f"the columns are {', '.join(self._known)}, env.NAME and metadata.NAME"
-            hint = f"did you mean {close[0]}?" if close else every
+            first = ", ".join([*self._known][:_MOST_LISTED])
+            listed = f"the columns are {first} and other options of flyasync bulk --help, env.NAME and metadata.NAME"
+            hint = f"did you mean {close[0]}?" if close else listed
             raise InvalidRowError(f"unknown column {word.strip()[:_LONGEST_SHOWN]!r}: {hint}")
         return self._columns.setdefault(word, name)
 
