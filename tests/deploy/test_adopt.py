@@ -233,6 +233,12 @@ async def test_an_undo_restores_their_config_and_their_former_group(name: str) -
         assert config.env == OLD.env
 
 
+async def test_a_deploy_that_keeps_configs_does_not_advise_to_adopt() -> None:
+    async with stray() as (_, fly):
+        remarks = (await DeployBuilder("web").rolling().keep_config().keep_counts().count(lhr=2).plan(fly)).remarks
+        assert "2 without a process group left unchanged" in remarks
+
+
 @pytest.mark.parametrize("requests", [8, 14, 20, 28, 36, 46, 60])
 @pytest.mark.parametrize("name", STRATEGIES)
 async def test_killed_and_run_again_they_are_adopted_once(name: str, requests: int, tmp_path: Path) -> None:

@@ -85,6 +85,9 @@ def remarks_of_others(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
     is_of_all = spec.only_secrets
     # The machine of a release command is destroyed by itself, or by the next deploy with such a command.
     groups.add(RELEASE_GROUP)
+    # A deploy that keeps the configs of machines cannot adopt any.
+    adopt = "" if spec.keeps_config else "; to take them into a group"
+    ways = {"python": "adopt('all')", "command": "--adopt all"} if adopt else {}
     outside = [each for each in fleet.machines if not is_of_all and (fleet.group_of(each) or None) not in groups]
     for group in sorted({group_of(machine) or "" for machine in outside}):
         those = [machine for machine in outside if (group_of(machine) or "") == group]
@@ -96,18 +99,12 @@ def remarks_of_others(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
             if launch:
                 yield Remark(
                     f"machines of launch {launch} are left unchanged: created without a strategy, they have no process "
-                    f"group; to destroy them: flyasync destroy {spec.app} --launch {quote(launch)}; to take them into "
-                    "a group",
-                    python="adopt('all')",
-                    command="--adopt all",
+                    f"group; to destroy them: flyasync destroy {spec.app} --launch {quote(launch)}{adopt}",
+                    **ways,
                 )
             else:
                 count = sum(LAUNCH not in tags(machine) for machine in those)
-                yield Remark(
-                    f"{count} without a process group left unchanged; to take them into a group",
-                    python="adopt('all')",
-                    command="--adopt all",
-                )
+                yield Remark(f"{count} without a process group left unchanged{adopt}", **ways)
 
 
 def remarks_of_launch(spec: DeploySpec, fleet: Fleet) -> Iterator[str]:
