@@ -75,21 +75,19 @@ async def work(session: ClientSession, ledger: Ledger, worker: int, numbers: Cal
             name, volume, secret = f"machine-{value}", f"volume_{value}", f"SECRET_{worker}"
             config = {"image": "nginx", "env": {"N": value}}
             await ledger.change(("secret", secret), value, send("POST", f"secrets/{secret}", {"value": value}))
-            made = await ledger.change(
-                ("machine", name), value, send("POST", "machines", {"name": name, "config": config})
-            )
+            machine = ("machine", name)
+            made = await ledger.change(machine, value, send("POST", "machines", {"name": name, "config": config}))
             at = f"machines/{made['id']}"
-            await ledger.change(("metadata", name), value, send("POST", f"{at}/metadata/n", {"value": value}))
+            await ledger.change(machine, f"{value} {value}", send("POST", f"{at}/metadata/n", {"value": value}))
             await send("GET", f"{at}/wait?state=started")
             changed = {"image": "nginx", "env": {"N": f"{value}b"}, "metadata": {"n": value}}
-            await ledger.change(("machine", name), f"{value}b", send("POST", at, {"config": changed}))
+            await ledger.change(machine, f"{value}b {value}", send("POST", at, {"config": changed}))
             disk = await ledger.change(
                 ("volume", volume), "1", send("POST", "volumes", {"name": volume, "size_gb": 1, "region": "iad"})
             )
             await ledger.change(("volume", volume), "2", send("PUT", f"volumes/{disk['id']}/extend", {"size_gb": 2}))
             if int(value) % 2:
-                await ledger.change(("machine", name), None, send("DELETE", f"{at}?force=true"))
-                ledger.kept.pop(("metadata", name))
+                await ledger.change(machine, None, send("DELETE", f"{at}?force=true"))
                 await ledger.change(("volume", volume), None, send("DELETE", f"volumes/{disk['id']}"))
 
 
@@ -103,11 +101,15 @@ async def found(session: ClientSession) -> dict[Key, str]:
     machines = [each for each in await rows("machines") if each["state"] not in {"destroying", "destroyed"}]
     secrets = (await rows("secrets?show_secrets=true"))["secrets"] or ()
     return {
-        **{("machine", each["name"]): each["config"]["env"]["N"] for each in machines},
-        **{("metadata", each["name"]): (each["config"].get("metadata") or {}).get("n", "") for each in machines},
+        **{("machine", each["name"]): _values(each["config"]) for each in machines},
         **{("volume", each["name"]): str(each["size_gb"]) for each in await rows("volumes")},
         **{("secret", each["name"]): each["value"] for each in secrets},
     }
+
+
+def _values(config: Any) -> str:
+    # The variable, and the metadata once it is set.
+    return " ".join([config["env"]["N"], *(config.get("metadata") or {}).values()])
 
 
 @asynccontextmanager
@@ -147,6 +149,7 @@ async def kill(file: Path, kills: int, seed: int = 0) -> list[tuple[int, list[st
             works = [asyncio.ensure_future(work(session, ledger, each, numbers)) for each in range(WORKERS)]
             await asyncio.sleep(draw.uniform(*LOAD))
             process.kill()
+            await process.wait()
             await asyncio.gather(*works)
     return results
 

@@ -15,15 +15,21 @@ from typing import Any, TextIO
 import click
 from click.core import ParameterSource
 
+from flyasync.api.client import FlyClient
+from flyasync.cli.emulator_import import WorldCopy, read_world
+from flyasync.cli.shared.client import note_stopping, show_api
+from flyasync.cli.shared.completion import app_names
 from flyasync.cli.shared.exit_codes import OK, CommandFailed
 from flyasync.cli.shared.option_groups import GroupedCommand, OptionGroup, option, titled
 from flyasync.cli.shared.option_types import bounds, capacities, commands, faults, regions, tag_moves, tokens
+from flyasync.cli.shared.output import note
 from flyasync.cli.shared.program import has_terminal, run_program
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.emulator.core.accepted_token import AcceptedToken
 from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.core.processes import Output
 from flyasync.emulator.server import Emulator
+from flyasync.emulator.state.codec import WorldError
 from flyasync.errors import InvalidInput
 
 _PORT = 4280
@@ -37,6 +43,7 @@ Examples:
   # until Ctrl-C
   flyasync emulator --capacity lhr=0
   flyasync emulator --state world.fly
+  flyasync emulator --import web
   flyasync emulator --latency 0.02:0.25 --fault '{"does": "lose_answer", "action": "createMachine", "times": 1}'
 \b
 Then, in another shell, after its export lines:
@@ -243,6 +250,19 @@ class StateOptions(EmulatorOptions):
         type=click.Path(path_type=Path),
         help="Preserve the world in FILE, also when the emulator is killed; it contains the values of secrets.",
     )
+    imported: tuple[str, ...] = option(
+        "--import",
+        "imported",
+        metavar="APP",
+        multiple=True,
+        shell_complete=app_names,
+        help="App to copy from Fly.io: machines, volumes, addresses, certificates, and secrets without their values; "
+        "repeatable.",
+    )
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what to pass to `Emulator`."""
+        return {} if self.state is None else {"state": self.state}
 
 
 class TroubleOptions(EmulatorOptions):
@@ -304,17 +324,21 @@ def command(ctx: click.Context, /, words: tuple[str, ...], **_: object) -> None:
     web pages are refused, unless --host or --allow-host allows them.
     """
     server, output = ServerOptions.of(ctx.params), OutputOptions.of(ctx.params)
+    state = StateOptions.of(ctx.params)
+    make = imported(state.imported) if state.imported else Emulator
     port = server.port if server.port is not None else 0 if words else _PORT
     if words and ctx.get_parameter_source("form") is not ParameterSource.DEFAULT:
         raise click.UsageError("--format has no effect with COMMAND, which has the variables in its environment")
     try:
-        emulator = Emulator(
+        emulator = make(
             **server.arguments() | {"port": port},
             **WorldOptions.of(ctx.params).arguments(),
-            **StateOptions.of(ctx.params).arguments(),
+            **state.arguments(),
             **DelayOptions.of(ctx.params).arguments(),
             **TroubleOptions.of(ctx.params).arguments(),
         )
+    except WorldError as error:
+        raise CommandFailed(str(error)) from error
     except ValueError as error:
         raise InvalidInput(str(error)) from error
     except ImportError as error:
@@ -324,6 +348,23 @@ def command(ctx: click.Context, /, words: tuple[str, ...], **_: object) -> None:
         raise click.exceptions.Exit(run(serve_while(emulator, port, inside, sys.stderr)))
     # Ctrl-C is the way to stop it, so no message is needed.
     run(until_signalled(serve(emulator, port, sys.stdout, sys.stderr, FORMATS[output.form]), lambda _: None))
+
+
+def imported(apps: tuple[str, ...]) -> Callable[..., Emulator]:
+    """Read real apps with the token of the environment, and return a function that makes an emulator of them."""
+    copies: list[WorldCopy] = []
+
+    async def read() -> int:
+        async with FlyClient() as fly:
+            show_api(fly)
+            copies.append(await read_world(fly, apps))
+        return OK
+
+    if exit_code := run(until_signalled(read(), note_stopping)):
+        raise click.exceptions.Exit(exit_code)
+    (copy,) = copies
+    note(str(copy))
+    return partial(Emulator.from_world, copy.document)
 
 
 async def start(emulator: Emulator, port: int, err: TextIO) -> None:

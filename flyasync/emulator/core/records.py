@@ -24,6 +24,8 @@ class SecretRecord:
     value: str = field(repr=False)
     created_at: float
     updated_at: float
+    # Set for a secret of a real app, whose value is not known here.
+    copied_digest: str | None = None
 
 
 @frozen(kw_only=True)

@@ -55,4 +55,4 @@ def new_version(world: World, app: AppRecord) -> int:
 
 def digest(secret: SecretRecord) -> str:
     """Return a fingerprint that changes with the value."""
-    return hashlib.sha256(f"{secret.name}\0{secret.value}".encode()).hexdigest()[:16]
+    return secret.copied_digest or hashlib.sha256(f"{secret.name}\0{secret.value}".encode()).hexdigest()[:16]
