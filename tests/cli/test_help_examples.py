@@ -4,8 +4,9 @@ import asyncio
 import re
 import shlex
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -104,7 +105,9 @@ def words(line: str) -> list[str]:
 
 def run(shop: Shop, line: str) -> None:
     """Run a line as a shell would; at a terminal, where a question is answered with yes."""
-    drive = for_a_second if line.startswith("flyasync emulator") else shop.drive
+    # An emulator that copies an app reads it from the shop, on its loop.
+    emulator = partial(for_a_second, shop.drive if "--import" in line else asyncio.run)
+    drive = emulator if line.startswith("flyasync emulator") else shop.drive
     output = ""
     given: IO[bytes] = Keyboard(b"y\n" if "destroy" in line else SECRET)
     for part in (part.strip() for part in line.split(" | ")):
@@ -127,7 +130,7 @@ def run(shop: Shop, line: str) -> None:
     shop.drive(asyncio.sleep(15))  # a person reads what was printed
 
 
-def for_a_second(work: Coroutine[Any, Any, Any]) -> None:
+def for_a_second(drive: Callable[[Coroutine[Any, Any, Any]], Any], work: Coroutine[Any, Any, Any]) -> None:
     """Run what serves until Ctrl-C."""
 
     async def main() -> None:
@@ -137,7 +140,7 @@ def for_a_second(work: Coroutine[Any, Any, Any]) -> None:
         with suppress(asyncio.CancelledError):
             await serving
 
-    asyncio.run(main())
+    drive(main())
 
 
 def live(shop: Shop) -> Counter[str]:
