@@ -60,7 +60,7 @@ def home(directory: Path, given: Mapping[str, str], proxy: str) -> dict[str, str
     claude = directory / ".config" / "Claude" / "claude_desktop_config.json"
     claude.parent.mkdir(parents=True)
     claude.write_text(
-        '{"mcpServers": {"web": {"command": "flyctl", "args": ["mcp", "proxy", "--url", "http://127.0.0.1:9"]}}}'
+        '{"mcpServers": {"web": {"command": "flyctl", "args": ["mcp", "proxy", "--url", "https://web.fly.dev/"]}}}'
     )
     return {
         **given,
@@ -75,23 +75,21 @@ def home(directory: Path, given: Mapping[str, str], proxy: str) -> dict[str, str
 
 async def run(words: list[str], directory: Path, environment: Mapping[str, str], text: str, seconds: float) -> Ended:
     """Run a command until it ends, at most these seconds, and end what it has started."""
-    process = await asyncio.create_subprocess_exec(
-        *words,
-        cwd=directory,
-        env=environment,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    talk = asyncio.create_task(process.communicate(text.encode()))
-    is_ended = await asyncio.wait([talk], timeout=seconds)
-    if not is_ended[0]:
-        process.kill()
+    streams = [directory / name for name in ("stdin", "stdout", "stderr")]
+    streams[0].write_text(text)
+    # Files, because what a command leaves running may hold the end of a pipe.
+    with streams[0].open() as given, streams[1].open("w") as out, streams[2].open("w") as err:
+        process = await asyncio.create_subprocess_exec(
+            *words, cwd=directory, env=environment, stdin=given, stdout=out, stderr=err, start_new_session=True
+        )
+        code: int | None = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                code = await process.wait()
     _end_left(environment["FLY_CONFIG_DIR"])
-    out, err = await talk
-    code = process.returncode if is_ended[0] else None
-    return Ended(code=code, out=out.decode(errors="replace"), err=err.decode(errors="replace"))
+    await process.wait()
+    said, complained = (each.read_text(errors="replace") for each in streams[1:])
+    return Ended(code=code, out=said, err=complained)
 
 
 def _end_left(config: str) -> None:
