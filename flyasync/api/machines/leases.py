@@ -7,7 +7,7 @@ from functools import partial
 from secrets import token_hex
 from typing import Any
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from flyasync.api.resource import TROUBLE, Caller, given, request
 from flyasync.errors import FlyError, InvalidInput, LeaseHeld, NoReplyInTime
@@ -16,6 +16,18 @@ from flyasync.transport.request import Flight, Repeat
 
 LEAST_TO_HOLD = 3
 """Seconds of the shortest lease that can be held: the rate limit allows one refresh a second."""
+
+
+@define
+class HeldLease:
+    """A lease that is being refreshed: its nonce, and whether it has been lost, so that others may hold it now."""
+
+    nonce: str = field(repr=False)
+    is_lost: bool = False
+
+    def lose(self) -> None:
+        """Record that the lease has been lost."""
+        self.is_lost = True
 
 
 @frozen
@@ -101,9 +113,20 @@ class Leases:
                     lease = await acquiring
                 await self._release_shielded(app, machine_id, lease.nonce, ttl=ttl)
             raise
+        async with self.keep(app, machine_id, lease, ttl=ttl):
+            yield lease
+
+    @asynccontextmanager
+    async def keep(self, app: str, machine_id: str, lease: Lease, *, ttl: int = 30) -> AsyncIterator[HeldLease]:
+        """Refresh a lease that was acquired before while the block runs, as `hold` does, then release it.
+
+        For a lease that was acquired with `create(lease_ttl=…)` or `acquire`; `ttl` should be that of the lease. The
+        block may ask whether the lease has been lost. Raises what `hold` raises after its start.
+        """
+        held = HeldLease(lease.nonce)
         try:
-            async with _cancelled_at_the_end_of(partial(self._keep_fresh, app, machine_id, lease.nonce, ttl=ttl)):
-                yield lease
+            async with _cancelled_at_the_end_of(partial(self._keep_fresh, app, machine_id, held, ttl=ttl)):
+                yield held
         finally:
             await self._release_shielded(app, machine_id, lease.nonce, ttl=ttl)
 
@@ -155,7 +178,7 @@ class Leases:
                         return lease
             raise
 
-    async def _keep_fresh(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> FlyError:
+    async def _keep_fresh(self, app: str, machine_id: str, held: HeldLease, *, ttl: int) -> FlyError:
         """Refresh the lease every third of its ttl; return the error that ended it."""
         while True:
             await asyncio.sleep(ttl / 3)
@@ -166,12 +189,14 @@ class Leases:
                         # One lost response must not use up all of the remaining time.
                         with suppress(TimeoutError, *TROUBLE):
                             async with asyncio.timeout(ttl / 6):
-                                await self.refresh(app, machine_id, nonce, ttl=ttl)
+                                await self.refresh(app, machine_id, held.nonce, ttl=ttl)
                             break
                         await asyncio.sleep(min(1.0, ttl / 6))  # during a long pause of the bucket, calls fail at once
             except FlyError as error:
+                held.lose()
                 return error
             except TimeoutError:
+                held.lose()
                 text = f"the lease of {ttl} s could not be refreshed in time"
                 return NoReplyInTime("leases.acquire", f"{app}/{machine_id}", text)
 

@@ -9,9 +9,11 @@ from attrs import fields_dict
 
 from flyasync.api.machines.create_once import CreateOnce, CreateOptions, Creation
 from flyasync.api.machines.edit import Change, Editor, UpdateOptions, clone_config, flyctl_metadata
+from flyasync.api.machines.ensure import Ensured, EnsureRunning
 from flyasync.api.machines.leases import Leases
 from flyasync.api.machines.named_volumes import NamedVolumes
 from flyasync.api.machines.poller import survey
+from flyasync.api.machines.shared_lists import SharedLists
 from flyasync.api.machines.volume_claims import outlast_claim
 from flyasync.api.machines.wait import Waits, most_pollers, most_readers
 from flyasync.api.pagination import OnErrorRegions, Pages, pages
@@ -20,7 +22,7 @@ from flyasync.errors import InvalidInput, StaleVersion, VolumeInUse, WrongState
 from flyasync.models.config import MachineConfig
 from flyasync.models.json.codec import unstructure
 from flyasync.models.lint.linter import check_config, refuse
-from flyasync.models.machine import Machine, MachineEvent, OrgMachine, OrgMachinePage
+from flyasync.models.machine import GONE, Machine, MachineEvent, OrgMachine, OrgMachinePage
 from flyasync.models.machine_results import (
     ExecResult,
     MachineVersion,
@@ -69,6 +71,10 @@ class Machines:
         expected_wait = partial(caller.expected_wait, "machines.create")
         volumes = NamedVolumes(list_volumes)
         self.once: CreateOnce = CreateOnce(self.create, self.get, self.list, policy, expected_wait, volumes=volumes)
+        self._found = SharedLists(self.list)
+        self._ensured = EnsureRunning(
+            self.once, self.get, self.start, self.wait, self.wait_healthy, SharedLists(self.list, summary=True)
+        )
 
     async def list(
         self,
@@ -749,6 +755,55 @@ class Machines:
         which.
         """
         return await self.once.create(Creation(app=app, config=config, name=name, launch=launch, options=options))
+
+    async def find(
+        self, app: str, *, name: str | None = None, metadata: Mapping[str, str] | None = None
+    ) -> tuple[Machine, ...]:
+        """List the machines with that name or metadata; concurrent calls for one app share one list a second.
+
+        The list is at most a second old, and lags as those of `list` do. It does not contain destroyed machines. Calls
+        with different metadata share the list of what they have in common, up to all machines of the app. Changes
+        nothing; a call that is cancelled does not cancel the list of the others.
+        """
+        machines = await self._found.find(app, metadata)
+        return tuple(each for each in machines if name in {None, each.name} and each.state not in GONE)
+
+    async def ensure_running(
+        self,
+        app: str,
+        name: str,
+        config: MachineConfig,
+        *,
+        timeout: float = 120.0,
+        **options: Unpack[CreateOptions],
+    ) -> Ensured:
+        """Have the machine `name` run: find it, or create it exactly once, start or resume it, wait for its checks.
+
+            ensured = await fly.machines.ensure_running("sandboxes", "user-7", config, region="iad")
+
+        Any number of callers may ask for the same name at once. Those of one client share one task; those of other
+        clients get the same machine, since names are unique in an app. All calls for one app share one list a second. A
+        machine that is stopping, suspending or being replaced is awaited, then started. A machine that exists keeps its
+        config, whichever tool created it: `config` and `options` are for a new one.
+
+        Requests, apart from the list: one for a machine that runs, three for one that is stopped or suspended, three
+        for a new one. Each caller's wait is bounded by its `timeout`.
+
+        Raises WaitFailed when the time is up, and when the machine cannot run: it has failed, or its process ends. Also
+        raises what `create_once` and `start` raise. When the last caller is cancelled or its time is up, a create that
+        was sent is awaited first; the machine stays as it is, and the next call continues with it.
+
+        Args:
+            app: the app.
+            name: the machine's name, unique in the app.
+            config: the config of a new machine.
+            timeout: seconds for all of it, the queue for the limit of creates included.
+            options: those of `create`, for a new machine, such as `region`.
+        """
+        if timeout <= 0:
+            raise InvalidInput(f"timeout is {timeout!r}, but must be a number of seconds above 0")
+        refuse(check_config(config, volumes_by_name=True))
+        return await self._ensured.ensure(app, name, config, timeout=timeout, **options)
 
     async def modify(
         self,
