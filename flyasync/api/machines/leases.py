@@ -79,29 +79,21 @@ class Leases:
             )
         )
 
-    @asynccontextmanager
-    async def hold(
-        self, app: str, machine_id: str, *, ttl: int = 30, description: str | None = None
-    ) -> AsyncIterator[Lease]:
-        """Hold the machine's lease while the block runs, refreshed every third of its ttl, which is 3 s or more.
+    async def acquire_once(self, app: str, machine_id: str, *, ttl: int = 30, description: str | None = None) -> Lease:
+        """Acquire the machine's lease in spite of a lost response, and leave none behind when cancelled.
 
-        The lease's description is yours, followed by a mark of this hold. The mark identifies the lease if the response
+        The lease's description is yours, followed by a mark of this call. The mark identifies the lease if the response
         to its acquire is lost, or if the request was delivered twice and therefore refused; the error is raised only if
         the lease is not found.
 
-        Raises LeaseHeld at the start. If the lease is lost while the block runs, the block is cancelled and the error
-        that ended it is raised, since from then on other clients may change the machine. Errors of the API end it only
-        if they last for half the ttl. The lease is released at the end in any case, cancellation included, within `ttl`
-        seconds at most; after that it ends by itself. Cancelled while the request for it is under way, it waits for the
-        response, for `ttl` seconds at most, to release the lease; a second cancellation leaves it to end by itself.
+        Raises LeaseHeld with the holder and the end of its lease. Cancelled while the request is under way, it waits
+        for the response, for `ttl` seconds at most, to release the lease; a second cancellation leaves it to expire.
         """
-        if ttl < LEAST_TO_HOLD:
-            raise InvalidInput(f"ttl is {ttl!r}, but must be {LEAST_TO_HOLD} s or more for a lease that is refreshed")
         mark = " ".join(filter(None, (description, f"#{token_hex(4)}")))
         flight = Flight()
         acquiring = asyncio.ensure_future(self._acquire_or_find(app, machine_id, ttl=ttl, mark=mark, flight=flight))
         try:
-            lease = await asyncio.shield(acquiring)
+            return await asyncio.shield(acquiring)
         except asyncio.CancelledError:
             # 1. The request has not been sent: it must not be sent any more. 2. It has been sent: wait for the nonce in
             #    the response, to release the lease. 3. That takes too long, or is cancelled too: the lease expires.
@@ -113,22 +105,37 @@ class Leases:
                     lease = await acquiring
                 await self._release_shielded(app, machine_id, lease.nonce, ttl=ttl)
             raise
-        async with self.keep(app, machine_id, lease, ttl=ttl):
+
+    @asynccontextmanager
+    async def hold(
+        self, app: str, machine_id: str, *, ttl: int = 30, description: str | None = None
+    ) -> AsyncIterator[Lease]:
+        """Hold the machine's lease while the block runs, refreshed every third of its ttl, which is 3 s or more.
+
+        It is acquired with `acquire_once`. If it is lost while the block runs, the block is cancelled and the error
+        that ended it is raised, since from then on other clients may change the machine. Errors of the API end it only
+        if they last for half the ttl. The lease is released at the end in any case, cancellation included, within `ttl`
+        seconds at most; after that it ends by itself.
+        """
+        _demand_refreshable(ttl)
+        lease = await self.acquire_once(app, machine_id, ttl=ttl, description=description)
+        async with self.keep(app, machine_id, lease.nonce, ttl=ttl):
             yield lease
 
     @asynccontextmanager
-    async def keep(self, app: str, machine_id: str, lease: Lease, *, ttl: int = 30) -> AsyncIterator[HeldLease]:
-        """Refresh a lease that was acquired before while the block runs, as `hold` does, then release it.
+    async def keep(self, app: str, machine_id: str, nonce: str, *, ttl: int = 30) -> AsyncIterator[HeldLease]:
+        """Keep a lease that was acquired before while the block runs, as `hold` does; release it at the end.
 
-        For a lease that was acquired with `create(lease_ttl=…)` or `acquire`; `ttl` should be that of the lease. The
-        block may ask whether the lease has been lost. Raises what `hold` raises after its start.
+        `nonce` is that of a lease of `ttl` seconds, which `acquire_once` returned, or `create` with `lease_ttl`. The
+        value shows whether the lease has been lost, since the end of the block cannot tell from its cancellation alone.
         """
-        held = HeldLease(lease.nonce)
+        _demand_refreshable(ttl)
+        held = HeldLease(nonce)
         try:
             async with _cancelled_at_the_end_of(partial(self._keep_fresh, app, machine_id, held, ttl=ttl)):
                 yield held
         finally:
-            await self._release_shielded(app, machine_id, lease.nonce, ttl=ttl)
+            await self._release_shielded(app, machine_id, nonce, ttl=ttl)
 
     async def _acquire(
         self,
@@ -214,6 +221,11 @@ class Leases:
         with suppress(FlyError, TimeoutError):
             async with asyncio.timeout(ttl):
                 await self.release(app, machine_id, nonce)
+
+
+def _demand_refreshable(ttl: int) -> None:
+    if ttl < LEAST_TO_HOLD:
+        raise InvalidInput(f"ttl is {ttl!r}, but must be {LEAST_TO_HOLD} s or more for a lease that is refreshed")
 
 
 @asynccontextmanager
