@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
 from flyasync.models.image import at_digest
 from flyasync.models.lease import MachineLease
@@ -201,6 +202,15 @@ class Machine(Model):
     def is_healthy(self) -> bool:
         """Whether the machine is started on a reachable host, and all its checks pass."""
         return self.state == "started" and self.host_is_ok and self.checks_pass
+
+    def private_url(self, port: int) -> str:
+        """Return the URL of a port in the private network, by the machine's address, which a migration may change.
+
+        Raises InvalidInput if the API returned no address.
+        """
+        if not self.private_ip:
+            raise InvalidInput(f"machine {self.id} has no private_ip: read it with `fly.machines.get`")
+        return f"http://[{self.private_ip}]:{port}" if ":" in self.private_ip else f"http://{self.private_ip}:{port}"
 
     @property
     def exit_event(self) -> ExitEvent | None:

@@ -1,0 +1,121 @@
+"""What a pool is made of: the options of `MachinePool`, checked, and what they mean for one machine."""
+
+import json
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any, Literal, TypedDict, TypeVar
+
+from attrs import evolve, field, frozen
+
+from flyasync.api.machines.create_once import OURS
+from flyasync.api.machines.leases import LEAST_TO_HOLD
+from flyasync.errors import InvalidInput
+from flyasync.models.config import MachineConfig
+from flyasync.models.json.codec import unstructure
+from flyasync.models.lint.linter import check_config, refuse
+
+T = TypeVar("T", bound=StrEnum)
+
+POOL = f"{OURS}pool"
+"""The metadata key that names the pool of a machine."""
+
+KEY = f"{OURS}pool_key"
+"""The metadata key for what a machine was claimed for. Who holds the machine's lease decides; this only names it."""
+
+KEPT_UNTIL = f"{OURS}pool_kept_until"
+"""The metadata key for the unix time, by the API's clock, until which a machine is kept for its key."""
+
+DIGEST = f"{OURS}pool_config"
+"""The metadata key for the digest of the pool's config that a machine was created with."""
+
+
+class Standby(StrEnum):
+    """The state in which machines wait for a claim."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    SUSPENDED = "suspended"
+
+
+class OnRelease(StrEnum):
+    """What happens to a machine when its claim ends."""
+
+    RECYCLE = "recycle"
+    """It is destroyed, and a new one takes its place: the next claim sees nothing of this one."""
+
+    STOP = "stop"
+    """It is stopped, for any key. Its volume keeps its data; the rest of its file system is reset by the next start."""
+
+    KEEP = "keep"
+    """It is kept for its key, for `keep_for` seconds."""
+
+
+class PoolOptions(TypedDict, total=False):
+    """The options of a pool that have a default; `MachinePool` documents them."""
+
+    name: str
+    regions: Sequence[str]
+    standby: Literal["started", "stopped", "suspended"]
+    on_release: Literal["recycle", "stop", "keep"]
+    keep_for: float
+    claim_ttl: int
+
+
+def one_of(name: str, choices: type[T]) -> Callable[[Any], T]:
+    """Return a converter to a member of an enum. It raises InvalidInput for any other value."""
+
+    def convert(value: Any) -> T:
+        if value not in [*choices]:
+            raise InvalidInput(f"{name} is {value!r}, but must be one of {', '.join(choices)}")
+        return choices(value)
+
+    return convert
+
+
+@frozen(kw_only=True)
+class PoolSpec:
+    """The options of a pool, checked."""
+
+    app: str
+    config: MachineConfig
+    max: int
+    name: str = "pool"
+    regions: tuple[str, ...] = field(default=(), converter=tuple)
+    standby: Standby = field(default=Standby.STOPPED, converter=one_of("standby", Standby))
+    on_release: OnRelease = field(default=OnRelease.RECYCLE, converter=one_of("on_release", OnRelease))
+    keep_for: float = 600.0
+    claim_ttl: int = 30
+    digest: str = field(init=False)
+
+    @digest.default
+    def _digest(self) -> str:
+        return sha256(json.dumps(unstructure(self.config), sort_keys=True).encode()).hexdigest()[:12]
+
+    def __attrs_post_init__(self) -> None:
+        refuse(check_config(self.config, volumes_by_name=True))
+        demand_count("max", self.max, least=1)
+        if self.keep_for <= 0:
+            raise InvalidInput(f"keep_for is {self.keep_for!r}, but must be a number of seconds above 0")
+        if self.claim_ttl < LEAST_TO_HOLD:
+            raise InvalidInput(f"claim_ttl is {self.claim_ttl!r}, but must be {LEAST_TO_HOLD} s or more")
+
+    def slots(self) -> tuple[str, ...]:
+        """Return the names of the machines. The API keeps names unique in an app, so there are never more."""
+        return tuple(f"{self.name}-{number}" for number in range(self.max))
+
+    def config_for(self, key: str | None = None) -> MachineConfig:
+        """Return the config of a new machine, which is free, or claimed for a key."""
+        marks = {POOL: self.name, DIGEST: self.digest} | ({KEY: key} if key is not None else {})
+        return evolve(self.config, metadata={**(self.config.metadata or {}), **marks})
+
+    def regions_from(self, first: str | None) -> tuple[str, ...]:
+        """Return the regions in the order in which a new machine may get them."""
+        return (first, *(each for each in self.regions if each != first)) if first else self.regions
+
+
+def demand_count(name: str, value: Any, *, least: int) -> int:
+    """Return `value`. Raise InvalidInput unless it is a whole number that is large enough."""
+    if type(value) is not int or value < least:
+        raise InvalidInput(f"{name} is {value!r}, but must be a whole number, {least} or more")
+    return value
