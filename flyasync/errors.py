@@ -5,6 +5,7 @@ FlyError
 │   ├── MissingToken        no token where flyctl would find one
 │   └── FleetChanged        a saved plan or a paused deploy no longer fits the fleet: `changes`
 ├── ClientClosed            the client was closed before or during the call
+├── WrongLoop               the client was used outside of its event loop: nothing was sent
 ├── Abandoned               cancelled by its caller before it was sent, or before it was retried
 ├── CallFailed              a call that reached the network: `operation`, `identifier`
 │   ├── Unanswered          a request without a response
@@ -143,6 +144,10 @@ class ClientClosed(FlyError, RuntimeError):
     def __init__(self, message: str, *, may_have_happened: bool = False) -> None:
         super().__init__(message)
         self.may_have_happened = may_have_happened
+
+
+class WrongLoop(FlyError, RuntimeError):
+    """The client was used in another event loop, under trio, or after a fork. Nothing was sent."""
 
 
 class Abandoned(FlyError):

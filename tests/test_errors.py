@@ -48,6 +48,7 @@ from flyasync.errors import (
     Unreadable,
     VolumeInUse,
     WaitFailed,
+    WrongLoop,
     WrongState,
 )
 
@@ -59,6 +60,7 @@ EXAMPLES: list[FlyError] = [
     InvalidInput("no"),
     MissingToken("none"),
     ClientClosed("closed"),
+    WrongLoop("another loop"),
     Abandoned("given up"),
     FleetChanged("the fleet has changed", ["app-iad-1 is gone"], command="plan again"),
     CallFailed(*CALL),

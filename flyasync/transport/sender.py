@@ -1,6 +1,7 @@
 """Send requests: each attempt waits for a permit and a slot, exchanges, and reads the response; some are retried."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from http import HTTPStatus
@@ -17,6 +18,7 @@ from flyasync.errors import (
     NotFound,
     RateLimited,
     Refused,
+    WrongLoop,
 )
 from flyasync.safe_text import redaction
 from flyasync.transport.events import (
@@ -175,6 +177,8 @@ class Sender:
         self._observes_queue = observes_queue(on_event)
         self._calls: set[_Call] = set()
         self._is_closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
         self._retry = {
             repeat: retrier(policy, partial(deserves_another_try, repeat=repeat), self.attempt, self._outlast)
             for repeat in Repeat
@@ -192,8 +196,14 @@ class Sender:
         """
         if self._is_closed:
             raise _closed(request)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is not self._loop or loop is None:
+            loop = self._demand_own(loop)
         bound = self._policy.total + (request.poll or 0)
-        call = _Call(request, asyncio.get_running_loop(), asyncio.timeout(None), bound)
+        call = _Call(request, loop, asyncio.timeout(None), bound)
         try:
             async with call.clock:
                 self._calls.add(call)
@@ -221,6 +231,17 @@ class Sender:
             self._calls.discard(call)
         # Raised outside the handler, so that it is not chained to the clock's TimeoutError.
         raise failure.redact(self.redaction(request))
+
+    def _demand_own(self, loop: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop:
+        """Bind the client to the event loop of its first call. Raise WrongLoop for a call from anywhere else."""
+        if loop and self._loop is None:
+            self._loop, self._pid = loop, os.getpid()
+            return loop
+        if self._loop and self._pid != os.getpid():
+            raise WrongLoop("this process was forked after the client had been used: create a client in each process")
+        if loop:
+            raise WrongLoop("the client belongs to the event loop of its first call: create one for each event loop")
+        raise WrongLoop("no asyncio event loop is running: flyasync needs asyncio, not trio (with anyio, its default)")
 
     def expected_wait(self, operation: str, identifier: str, *, ahead: int = 0) -> float | None:
         """Return the seconds that a new request would wait for its permit; None if it is queued for an unknown time."""
