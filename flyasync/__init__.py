@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     )
     from flyasync.api.logs import LogStream as LogStream
     from flyasync.api.machines.create_once import Creation as Creation
+    from flyasync.api.machines.ensure import Ensured as Ensured
+    from flyasync.api.machines.leases import HeldLease as HeldLease
     from flyasync.api.pagination import Pages as Pages
     from flyasync.deploy.builder import DeployBuilder as DeployBuilder
     from flyasync.deploy.many.dask_executor import DaskExecutor as DaskExecutor
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
         ConnectFailed as ConnectFailed,
         ConnectionLost as ConnectionLost,
         DeployFailed as DeployFailed,
+        FileNotCopied as FileNotCopied,
         FleetChanged as FleetChanged,
         FlyError as FlyError,
         Forbidden as Forbidden,
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
         NoReplyInTime as NoReplyInTime,
         NotFound as NotFound,
         NotSettled as NotSettled,
+        PoolExhausted as PoolExhausted,
         RateLimited as RateLimited,
         Refused as Refused,
         Scope as Scope,
@@ -84,6 +88,7 @@ if TYPE_CHECKING:
         Unreadable as Unreadable,
         VolumeInUse as VolumeInUse,
         WaitFailed as WaitFailed,
+        WrongLoop as WrongLoop,
         WrongState as WrongState,
     )
     from flyasync.models.app import App as App, Organization as Organization
@@ -194,6 +199,7 @@ if TYPE_CHECKING:
         Region as Region,
         Regions as Regions,
     )
+    from flyasync.models.replay import fly_replay_headers as fly_replay_headers
     from flyasync.models.secret import Secret as Secret, SecretsUpdate as SecretsUpdate
     from flyasync.models.secret_key import SecretKey as SecretKey
     from flyasync.models.service import (
@@ -223,6 +229,20 @@ if TYPE_CHECKING:
         Volume as Volume,
         VolumeSnapshot as VolumeSnapshot,
     )
+    from flyasync.pool.claimed import ClaimedMachine as ClaimedMachine
+    from flyasync.pool.events import (
+        ClaimFailed as ClaimFailed,
+        ClaimSource as ClaimSource,
+        DestroyReason as DestroyReason,
+        MachineClaimed as MachineClaimed,
+        MachineCreated as MachineCreated,
+        MachineDestroyed as MachineDestroyed,
+        MachineReleased as MachineReleased,
+        PoolEvent as PoolEvent,
+    )
+    from flyasync.pool.keeper import PoolStatus as PoolStatus, Reconciled as Reconciled
+    from flyasync.pool.pool import MachinePool as MachinePool
+    from flyasync.pool.spec import OnRelease as OnRelease, Standby as Standby
     from flyasync.transport.events import (
         Attempt as Attempt,
         Began as Began,
@@ -244,6 +264,23 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES = {
+    "flyasync.api.machines.ensure": ("Ensured",),
+    "flyasync.api.machines.leases": ("HeldLease",),
+    "flyasync.models.replay": ("fly_replay_headers",),
+    "flyasync.pool.claimed": ("ClaimedMachine",),
+    "flyasync.pool.events": (
+        "ClaimFailed",
+        "ClaimSource",
+        "DestroyReason",
+        "MachineClaimed",
+        "MachineCreated",
+        "MachineDestroyed",
+        "MachineReleased",
+        "PoolEvent",
+    ),
+    "flyasync.pool.keeper": ("PoolStatus", "Reconciled"),
+    "flyasync.pool.pool": ("MachinePool",),
+    "flyasync.pool.spec": ("OnRelease", "Standby"),
     "flyasync.api.client": ("FlyClient",),
     "flyasync.api.fly_toml": ("find_fly_toml", "load_config_file", "read_fly_toml"),
     "flyasync.api.logs": ("LogStream",),
@@ -290,6 +327,9 @@ _NAMES = {
         "CallFailed",
         "ClaimLingers",
         "ClientClosed",
+        "WrongLoop",
+        "FileNotCopied",
+        "PoolExhausted",
         "Conflict",
         "ConnectFailed",
         "ConnectionLost",

@@ -37,6 +37,8 @@ FlyError
 ├── NoFreeVolume            no volume of the name that a mount states is free: `app`, `name`
 ├── IncompleteList          a list without the regions that the API could not read: `error_regions`
 ├── WaitFailed              a wait that timed out or can no longer succeed
+├── PoolExhausted           a claim that got no machine of its pool in time: `machines`, `claimed`
+├── FileNotCopied           a file that could not be copied into or out of a machine: `path`, `exit_code`, `stderr`
 ├── JobLost                 a deploy whose executor lost track of it: `app`, `launch`
 └── DeployFailed            a deploy whose report is not ok: `report`
 """
@@ -598,6 +600,47 @@ class WaitFailed(FlyError):
             f"machine {self.machine_id} of {self.app} is {self.state}, not {self.wanted}: {self.reason}. "
             f"See its events: {events}"
         )
+
+
+class PoolExhausted(FlyError):
+    """A claim that got no machine of its pool within its timeout: all are claimed, or none could be created or started.
+
+    `machines` and `claimed` are what the last list showed; `refusal` is the error of the last attempt, if any.
+    """
+
+    def __init__(
+        self, app: str, pool: str, seconds: float, *, most: int, machines: int, claimed: int, refusal: FlyError | None
+    ) -> None:
+        super().__init__(app, pool, seconds)
+        self.app = app
+        self.pool = pool
+        self.seconds = seconds
+        self.most = most
+        self.machines = machines
+        self.claimed = claimed
+        self.refusal = refusal
+
+    def _text(self) -> str:
+        cause = f"; the last attempt failed: {self.refusal}" if self.refusal else ""
+        return (
+            f"no machine of the pool {self.pool} of {self.app} could be claimed within {self.seconds:g} s: "
+            f"{self.claimed} of its {self.machines} machines are claimed, and it may have {self.most}{cause}"
+        )
+
+
+class FileNotCopied(FlyError):
+    """A file that could not be copied into or out of a machine, since the command there failed."""
+
+    def __init__(self, machine_id: str, path: str, exit_code: int | None, stderr: str) -> None:
+        super().__init__(machine_id, path, exit_code, stderr)
+        self.machine_id = machine_id
+        self.path = path
+        self.exit_code = exit_code
+        self.stderr = stderr
+
+    def _text(self) -> str:
+        problem = f"exit code {self.exit_code}: {brief(self.stderr)}"
+        return f"{self.path} of machine {self.machine_id} was not copied: {problem}"
 
 
 class JobLost(FlyError):

@@ -17,10 +17,11 @@ TOP: dict[str, set[str]] = {
     "transport": {"errors", "safe_text"},
     "api": {"errors", "safe_text", "models", "transport"},
     "deploy": {"errors", "safe_text", "models", "api"},
+    "pool": {"errors", "safe_text", "models", "api"},
     "emulator": set(),
-    "testing": {"models", "api", "emulator", ""},  # "": the public names, as users import them
+    "testing": {"models", "api", "pool", "emulator", ""},  # "": the public names, as users import them
     "otel": {"errors", "transport"},
-    "cli": {"errors", "safe_text", "models", "api", "deploy", "emulator", "testing"},
+    "cli": {"errors", "safe_text", "models", "api", "deploy", "pool", "emulator", "testing"},
 }
 # In a folder that has packages of its own, from the bottom to the top; "." is every file that is not named. A file
 # or package may import what is in its own layer's files and in the layers before. A folder that is not listed here

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from attrs import frozen
 
 from flyasync.api.client import FlyClient
-from flyasync.errors import FlyError, InvalidInput
+from flyasync.errors import FileNotCopied, InvalidInput
 from flyasync.models.machine import Machine
 from flyasync.models.machine_results import ExecResult
 
@@ -16,18 +16,6 @@ CHUNK = 48 * 1024
 
 LARGEST_FILE = 16 * 1024 * 1024
 """Bytes of the largest file that is copied: over 300 requests at the rate of one exec a second."""
-
-
-class FileNotCopied(FlyError):
-    """A file that could not be copied: the command in the machine failed. `path`, `exit_code`, `stderr`."""
-
-    def __init__(self, machine_id: str, path: str, exit_code: int | None, stderr: str) -> None:
-        super().__init__(machine_id, path, exit_code, stderr)
-        self.machine_id, self.path, self.exit_code, self.stderr = machine_id, path, exit_code, stderr
-
-    def _text(self) -> str:
-        problem = f"exit code {self.exit_code}: {self.stderr.strip()}"
-        return f"{self.path} of machine {self.machine_id} was not copied: {problem}"
 
 
 @frozen

@@ -20,13 +20,22 @@ from flyasync.errors import (
     NameTaken,
     NoCapacity,
     NotFound,
+    PoolExhausted,
     WaitFailed,
     WrongState,
 )
 from flyasync.models.lease import Lease
 from flyasync.models.machine import Machine, expected_checks
 from flyasync.pool.claimed import ClaimedMachine
-from flyasync.pool.events import Claimed, Destroyed, NotClaimed, OnPoolEvent, Reason, Released, Source
+from flyasync.pool.events import (
+    ClaimFailed,
+    ClaimSource,
+    DestroyReason,
+    MachineClaimed,
+    MachineDestroyed,
+    MachineReleased,
+    OnPoolEvent,
+)
 from flyasync.pool.observed import Observed, is_of_pool
 from flyasync.pool.spec import KEPT_UNTIL, KEY, POOL, OnRelease, PoolSpec, Standby
 
@@ -35,28 +44,6 @@ LOOK_AGAIN = 1.0
 
 BOOT = 120.0
 """Seconds within which a machine must start for a claim; a machine that takes longer is replaced."""
-
-
-class PoolExhausted(FlyError, TimeoutError):
-    """A claim that got no machine within its timeout: all machines are claimed, or none could be created or started.
-
-    `machines` and `claimed` are what the last list showed; `refusal` is the error of the last attempt, if any.
-    """
-
-    def __init__(
-        self, spec: PoolSpec, seconds: float, *, machines: int, claimed: int, refusal: FlyError | None = None
-    ) -> None:
-        super().__init__(spec, seconds)
-        self.app, self.pool, self.seconds = spec.app, spec.name, seconds
-        self.machines, self.claimed, self.refusal = machines, claimed, refusal
-        self._max = spec.max
-
-    def _text(self) -> str:
-        cause = f"; the last attempt failed: {self.refusal}" if self.refusal else ""
-        return (
-            f"no machine of the pool {self.pool} of {self.app} could be claimed within {self.seconds:g} s: "
-            f"{self.claimed} of its {self.machines} machines are claimed, and it may have {self._max}{cause}"
-        )
 
 
 class Claims:
@@ -109,9 +96,9 @@ class Claims:
                     await self._reserve(claim, key)
                     machine, held, source = await self._find(claim, search)
             except BaseException as error:
-                late = isinstance(error, TimeoutError) and not isinstance(error, FlyError)
-                failure = search.exhausted(self._spec(), timeout) if late else error
-                self._emit(NotClaimed(key=key, error=type(failure).__name__, seconds=clock() - began))
+                is_late = isinstance(error, TimeoutError)
+                failure = search.exhausted(self._spec(), timeout) if is_late else error
+                self._emit(ClaimFailed(key=key, error=type(failure).__name__, seconds=clock() - began))
                 if failure is error:
                     raise
                 raise failure from error
@@ -119,12 +106,14 @@ class Claims:
                 self.waiting -= 1
             got = clock()
             took = got - began
-            self._emit(Claimed(key=key, machine_id=machine.id, region=machine.region, source=source, seconds=took))
+            self._emit(
+                MachineClaimed(key=key, machine_id=machine.id, region=machine.region, source=source, seconds=took)
+            )
             try:
                 yield ClaimedMachine(self._fly, self._spec().app, key, machine)
             finally:
                 await _shielded(self._give_back(machine, held))
-                self._emit(Released(key=key, machine_id=machine.id, seconds=clock() - got))
+                self._emit(MachineReleased(key=key, machine_id=machine.id, seconds=clock() - got))
 
     async def _reserve(self, claim: AsyncExitStack, key: str) -> None:
         """Wait until no other claim of this process has the key; the lease orders those of other processes."""
@@ -143,7 +132,7 @@ class Claims:
         async with self._returned:
             await self._returned.wait_for(lambda: not self._keys)
 
-    async def _find(self, claim: AsyncExitStack, search: "_Search") -> tuple[Machine, HeldLease, Source]:
+    async def _find(self, claim: AsyncExitStack, search: "_Search") -> tuple[Machine, HeldLease, ClaimSource]:
         """Find a machine for a claim, and hold it until the claim ends; only the claim's timeout ends the search."""
         while True:
             try:
@@ -156,7 +145,7 @@ class Claims:
                 async with asyncio.timeout(LOOK_AGAIN), self._returned:
                     await self._returned.wait()
 
-    async def _look(self, claim: AsyncExitStack, search: "_Search") -> tuple[Machine, HeldLease, Source] | None:
+    async def _look(self, claim: AsyncExitStack, search: "_Search") -> tuple[Machine, HeldLease, ClaimSource] | None:
         """Try each machine that one list shows, then each slot without a machine."""
         observed = search.saw(await self.observe())
         own = observed.of_key(search.key)
@@ -166,16 +155,16 @@ class Claims:
             if machine.lease or self.is_occupied(machine.name):
                 continue
             if held := await self._try(claim, machine, search.key):
-                return *held, Source.KEPT if own else Source.WARM
+                return *held, ClaimSource.KEPT if own else ClaimSource.WARM
         if own:
             return None
         # 3. A new one, in a slot without a machine. Another process may take the slot first.
         for slot in observed.vacant():
             if not self.is_occupied(slot) and (held := await self._create(claim, slot, search)):
-                return *held, Source.COLD
+                return *held, ClaimSource.COLD
         # 4. Each slot has a machine: one that no claim may have, or that is kept for another key, makes room.
         if not observed.vacant() and (spare := [*observed.outdated(), *observed.kept()]):
-            await self.destroy(spare[0], Reason.EVICTED, lambda _machine, _now: True)
+            await self.destroy(spare[0], DestroyReason.EVICTED, lambda _machine, _now: True)
         return None
 
     async def _try(self, claim: AsyncExitStack, machine: Machine, key: str) -> tuple[Machine, HeldLease] | None:
@@ -197,7 +186,7 @@ class Claims:
             try:
                 served = await self._serve(fresh, held)
             except (WaitFailed, WrongState, NoCapacity):
-                await self._delete(fresh, held.nonce, Reason.UNUSABLE)
+                await self._delete(fresh, held.nonce, DestroyReason.UNUSABLE)
                 return None
             claim.push_async_exit(attempt.pop_all())
             return served, held
@@ -237,7 +226,7 @@ class Claims:
                 return None
             except asyncio.CancelledError:
                 if made := creation.machine:
-                    await _shielded(self._delete(made, made.nonce, Reason.RELEASED))
+                    await _shielded(self._delete(made, made.nonce, DestroyReason.RELEASED))
                 raise
             # The machine may have been found after a lost response, which had the nonce.
             nonce = machine.nonce or (await self._fly.leases.get(spec.app, machine.id)).nonce
@@ -247,7 +236,7 @@ class Claims:
                 served = await self._serve(evolve(machine, state="started"), held)
             except BaseException:
                 # Nobody else would: it has the key of this claim.
-                await _shielded(self._delete(machine, held.nonce, Reason.UNUSABLE))
+                await _shielded(self._delete(machine, held.nonce, DestroyReason.UNUSABLE))
                 raise
             claim.push_async_exit(attempt.pop_all())
             return served, held
@@ -261,7 +250,7 @@ class Claims:
             async with asyncio.timeout(spec.claim_ttl):
                 match spec.on_release:
                     case OnRelease.RECYCLE:
-                        await self._delete(machine, held.nonce, Reason.RELEASED)
+                        await self._delete(machine, held.nonce, DestroyReason.RELEASED)
                     case OnRelease.STOP:
                         await machines.stop(spec.app, machine.id, nonce=held.nonce)
                         await machines.delete_metadata(spec.app, machine.id, KEY)
@@ -282,7 +271,7 @@ class Claims:
             case Standby.STARTED:
                 pass
 
-    async def destroy(self, machine: Machine, reason: Reason, is_due: Callable[[Machine, float], bool]) -> bool:
+    async def destroy(self, machine: Machine, reason: DestroyReason, is_due: Callable[[Machine, float], bool]) -> bool:
         """Destroy a machine under its lease if that is due; return whether it was destroyed.
 
         `is_due` decides by the machine as read under the lease, and the unix time by the API's clock.
@@ -310,10 +299,10 @@ class Claims:
         spec = self._spec()
         return self._fly.leases.keep(spec.app, machine.id, nonce, ttl=spec.claim_ttl)
 
-    async def _delete(self, machine: Machine, nonce: str | None, reason: Reason) -> None:
+    async def _delete(self, machine: Machine, nonce: str | None, reason: DestroyReason) -> None:
         with suppress(NotFound):
             await self._fly.machines.delete(self._spec().app, machine.id, force=True, nonce=nonce)
-        self._emit(Destroyed(machine_id=machine.id, reason=reason))
+        self._emit(MachineDestroyed(machine_id=machine.id, reason=reason))
 
 
 @define
@@ -337,7 +326,9 @@ class _Search:
     def exhausted(self, spec: PoolSpec, seconds: float) -> PoolExhausted:
         """Return the error of a claim whose time is up."""
         machines, claimed = (len(self.observed.machines), len(self.observed.claimed())) if self.observed else (0, 0)
-        return PoolExhausted(spec, seconds, machines=machines, claimed=claimed, refusal=self.refusal)
+        return PoolExhausted(
+            spec.app, spec.name, seconds, most=spec.max, machines=machines, claimed=claimed, refusal=self.refusal
+        )
 
 
 def now_of(lease: Lease, ttl: int) -> float:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from attrs import frozen
 
 
-class Source(StrEnum):
+class ClaimSource(StrEnum):
     """Where the machine of a claim came from."""
 
     KEPT = "kept"
@@ -19,7 +19,7 @@ class Source(StrEnum):
     """It was created for the claim, as nothing was free."""
 
 
-class Reason(StrEnum):
+class DestroyReason(StrEnum):
     """Why a machine of the pool was destroyed."""
 
     RELEASED = "released"
@@ -42,18 +42,18 @@ class Reason(StrEnum):
 
 
 @frozen(kw_only=True)
-class Claimed:
+class MachineClaimed:
     """A claim has its machine, which serves; `seconds` is the time since the call."""
 
     key: str
     machine_id: str
     region: str
-    source: Source
+    source: ClaimSource
     seconds: float
 
 
 @frozen(kw_only=True)
-class Released:
+class MachineReleased:
     """A claim has ended, after `seconds`."""
 
     key: str
@@ -62,7 +62,7 @@ class Released:
 
 
 @frozen(kw_only=True)
-class NotClaimed:
+class ClaimFailed:
     """A claim got no machine, for the reason of the error with that class name."""
 
     key: str
@@ -71,7 +71,7 @@ class NotClaimed:
 
 
 @frozen(kw_only=True)
-class Created:
+class MachineCreated:
     """A machine was created to be ready."""
 
     machine_id: str
@@ -79,12 +79,12 @@ class Created:
 
 
 @frozen(kw_only=True)
-class Destroyed:
+class MachineDestroyed:
     """A machine was destroyed."""
 
     machine_id: str
-    reason: Reason
+    reason: DestroyReason
 
 
-PoolEvent = Claimed | Released | NotClaimed | Created | Destroyed
+PoolEvent = MachineClaimed | MachineReleased | ClaimFailed | MachineCreated | MachineDestroyed
 OnPoolEvent = Callable[[PoolEvent], None]

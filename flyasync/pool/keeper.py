@@ -14,7 +14,7 @@ from flyasync.api.machines.create_once import Creation
 from flyasync.errors import Conflict, FlyError, NameTaken, NotFound
 from flyasync.models.machine import Machine
 from flyasync.pool.claims import BOOT, Claims
-from flyasync.pool.events import Created, OnPoolEvent, Reason
+from flyasync.pool.events import DestroyReason, MachineCreated, OnPoolEvent
 from flyasync.pool.observed import Observed, is_abandoned
 from flyasync.pool.spec import KEY, PoolSpec, Standby
 
@@ -43,7 +43,7 @@ class Reconciled:
     """What one round did: the machines it created, those it destroyed by reason, and what it could not do."""
 
     created: int = 0
-    destroyed: dict[Reason, int] = Factory(dict)
+    destroyed: dict[DestroyReason, int] = Factory(dict)
     failures: tuple[FlyError, ...] = ()
 
 
@@ -52,7 +52,7 @@ class _Round:
     """One round over the machines of a pool, as it proceeds."""
 
     created: int = 0
-    destroyed: Counter[Reason] = Factory(Counter)
+    destroyed: Counter[DestroyReason] = Factory(Counter)
     failures: list[FlyError] = Factory(list)
 
     def count_created(self) -> None:
@@ -126,7 +126,7 @@ class Keeper:
         async with asyncio.TaskGroup() as work:
             for machine in observed.machines.values():
                 if not machine.lease:
-                    work.create_task(self._destroy(machine, Reason.DRAINED, done))
+                    work.create_task(self._destroy(machine, DestroyReason.DRAINED, done))
         return done.result()
 
     async def status(self) -> PoolStatus:
@@ -140,25 +140,25 @@ class Keeper:
             max=self._spec().max,
         )
 
-    def _left_over(self, observed: Observed, *, replace_outdated: bool) -> Iterator[tuple[Machine, Reason]]:
+    def _left_over(self, observed: Observed, *, replace_outdated: bool) -> Iterator[tuple[Machine, DestroyReason]]:
         """Yield the machines to destroy. Those of another config only on request: a rolling release has two configs."""
-        yield from ((each, Reason.ABANDONED) for each in observed.kept())
+        yield from ((each, DestroyReason.ABANDONED) for each in observed.kept())
         outdated = [each for each in observed.outdated() if replace_outdated or self._is_useless(each)]
-        yield from ((each, Reason.OUTDATED) for each in outdated)
+        yield from ((each, DestroyReason.OUTDATED) for each in outdated)
         # The machines in the last slots, so that all processes choose the same ones.
         free = sorted(observed.free(), key=lambda each: self._spec().slots().index(each.name))
-        yield from ((each, Reason.SURPLUS) for each in free[max(self._ready(), 0) :])
+        yield from ((each, DestroyReason.SURPLUS) for each in free[max(self._ready(), 0) :])
 
     def _is_useless(self, machine: Machine) -> bool:
         return machine.name not in self._spec().slots() or not machine.is_alive
 
-    async def _destroy(self, machine: Machine, reason: Reason, done: _Round) -> None:
+    async def _destroy(self, machine: Machine, reason: DestroyReason, done: _Round) -> None:
         spec = self._spec()
 
         def is_due(fresh: Machine, now: float) -> bool:
-            if reason is Reason.ABANDONED:
+            if reason is DestroyReason.ABANDONED:
                 return is_abandoned(fresh, spec, now)
-            return reason is Reason.DRAINED or KEY not in fresh.metadata
+            return reason is DestroyReason.DRAINED or KEY not in fresh.metadata
 
         if self._claims.is_occupied(machine.name):
             return
@@ -195,7 +195,7 @@ class Keeper:
             with self._claims.occupy(slot):
                 machine = await self._fly.machines.once.create(creation)
                 done.count_created()
-                self._emit(Created(machine_id=machine.id, region=machine.region))
+                self._emit(MachineCreated(machine_id=machine.id, region=machine.region))
                 if spec.standby is Standby.SUSPENDED:
                     await self._fly.machines.wait(spec.app, machine.id, timeout=BOOT, just_created=True)
         except NameTaken:

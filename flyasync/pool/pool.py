@@ -1,10 +1,10 @@
 """`MachinePool`: machines on demand, each claimed by one caller at a time, across processes and hosts."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Literal, Self
 
 from attrs import evolve
 
@@ -13,9 +13,9 @@ from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
 from flyasync.pool.claimed import ClaimedMachine
 from flyasync.pool.claims import Claims
-from flyasync.pool.events import Destroyed, OnPoolEvent, PoolEvent
+from flyasync.pool.events import MachineDestroyed, OnPoolEvent, PoolEvent
 from flyasync.pool.keeper import Keeper, PoolStatus, Reconciled, log
-from flyasync.pool.spec import PoolOptions, PoolSpec, demand_count
+from flyasync.pool.spec import PoolSpec, demand_count
 
 Ready = int | Callable[[], int]
 
@@ -69,10 +69,25 @@ class MachinePool:
         *,
         ready: Ready,
         max: int,  # noqa: A002 - the word that users of pools expect
+        name: str = "pool",
+        regions: Sequence[str] = (),
+        standby: Literal["started", "stopped", "suspended"] = "stopped",
+        on_release: Literal["recycle", "stop", "keep"] = "recycle",
+        keep_for: float = 600.0,
+        claim_ttl: int = 30,
         on_event: OnPoolEvent = lambda _event: None,
-        **options: Unpack[PoolOptions],
     ) -> None:
-        self._given = PoolSpec(app=app, config=config, max=max, **options)  # type: ignore[arg-type]
+        self._given = PoolSpec(
+            app=app,
+            config=config,
+            max=max,
+            name=name,
+            regions=tuple(regions),
+            standby=standby,
+            on_release=on_release,
+            keep_for=keep_for,
+            claim_ttl=claim_ttl,
+        )
         self._set_ready(ready)
         self._observer = on_event
         self._claims = Claims(fly, self._spec, self._emit)
@@ -97,7 +112,7 @@ class MachinePool:
         If the lease is lost while the block runs, the block is cancelled and the error is raised, since from then on
         another caller may have the machine.
 
-        Raises PoolExhausted (also a TimeoutError) after `timeout` seconds, WaitFailed if a new machine does not start,
+        Raises PoolExhausted after `timeout` seconds, WaitFailed if a new machine does not start,
         and what `create` raises. If cancelled while it waits, a machine that was created or taken for it is destroyed,
         or recycled by the next round. At the end of the block, cancellation included, the machine is returned first,
         for up to `claim_ttl` seconds.
@@ -172,5 +187,5 @@ class MachinePool:
             self._observer(event)
         except Exception:  # noqa: BLE001 - whatever an observer raises
             log.exception("on_event of the pool %s raised an exception", self._given.name)
-        if isinstance(event, Destroyed):
+        if isinstance(event, MachineDestroyed):
             self._keeper.wake()

@@ -1,10 +1,9 @@
 """What a pool is made of: the options of `MachinePool`, checked, and what they mean for one machine."""
 
 import json
-from collections.abc import Callable, Sequence
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, NoReturn
 
 from attrs import evolve, field, frozen
 
@@ -14,8 +13,6 @@ from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
 from flyasync.models.json.codec import unstructure
 from flyasync.models.lint.linter import check_config, refuse
-
-T = TypeVar("T", bound=StrEnum)
 
 POOL = f"{OURS}pool"
 """The metadata key that names the pool of a machine."""
@@ -30,7 +27,15 @@ DIGEST = f"{OURS}pool_config"
 """The metadata key for the digest of the pool's config that a machine was created with."""
 
 
-class Standby(StrEnum):
+class _Choice(StrEnum):
+    """The values of an option."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise InvalidInput(f"{value!r} is not a value of {cls.__name__}, but must be one of {', '.join(cls)}")
+
+
+class Standby(_Choice):
     """The state in which machines wait for a claim."""
 
     STARTED = "started"
@@ -38,7 +43,7 @@ class Standby(StrEnum):
     SUSPENDED = "suspended"
 
 
-class OnRelease(StrEnum):
+class OnRelease(_Choice):
     """What happens to a machine when its claim ends."""
 
     RECYCLE = "recycle"
@@ -51,28 +56,6 @@ class OnRelease(StrEnum):
     """It is kept for its key, for `keep_for` seconds."""
 
 
-class PoolOptions(TypedDict, total=False):
-    """The options of a pool that have a default; `MachinePool` documents them."""
-
-    name: str
-    regions: Sequence[str]
-    standby: Literal["started", "stopped", "suspended"]
-    on_release: Literal["recycle", "stop", "keep"]
-    keep_for: float
-    claim_ttl: int
-
-
-def one_of(name: str, choices: type[T]) -> Callable[[Any], T]:
-    """Return a converter to a member of an enum. It raises InvalidInput for any other value."""
-
-    def convert(value: Any) -> T:
-        if value not in [*choices]:
-            raise InvalidInput(f"{name} is {value!r}, but must be one of {', '.join(choices)}")
-        return choices(value)
-
-    return convert
-
-
 @frozen(kw_only=True)
 class PoolSpec:
     """The options of a pool, checked."""
@@ -81,9 +64,9 @@ class PoolSpec:
     config: MachineConfig
     max: int
     name: str = "pool"
-    regions: tuple[str, ...] = field(default=(), converter=tuple)
-    standby: Standby = field(default=Standby.STOPPED, converter=one_of("standby", Standby))
-    on_release: OnRelease = field(default=OnRelease.RECYCLE, converter=one_of("on_release", OnRelease))
+    regions: tuple[str, ...] = ()
+    standby: Standby = field(default=Standby.STOPPED, converter=Standby)
+    on_release: OnRelease = field(default=OnRelease.RECYCLE, converter=OnRelease)
     keep_for: float = 600.0
     claim_ttl: int = 30
     digest: str = field(init=False)

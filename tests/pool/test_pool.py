@@ -7,11 +7,19 @@ from attrs import evolve
 
 from flyasync.api.client import FlyClient
 from flyasync.emulator import Emulator, Fault
-from flyasync.errors import InvalidInput, LeaseHeld, WaitFailed
+from flyasync.errors import InvalidInput, LeaseHeld, PoolExhausted, WaitFailed
 from flyasync.models.config import MachineConfig
 from flyasync.models.json.codec import structure
-from flyasync.pool.claims import PoolExhausted
-from flyasync.pool.events import Claimed, Created, Destroyed, NotClaimed, PoolEvent, Reason, Released, Source
+from flyasync.pool.events import (
+    ClaimFailed,
+    ClaimSource,
+    DestroyReason,
+    MachineClaimed,
+    MachineCreated,
+    MachineDestroyed,
+    MachineReleased,
+    PoolEvent,
+)
 from flyasync.pool.pool import MachinePool
 from flyasync.pool.spec import KEY, POOL
 from tests.pool.conftest import SANDBOX, MakePool, settle
@@ -312,7 +320,7 @@ async def test_a_kept_machine_is_recycled_when_its_time_is_over(emulator: Emulat
     await asyncio.sleep(50)
     assert (await pool.reconcile()).destroyed == {}
     await asyncio.sleep(15)
-    assert (await pool.reconcile()).destroyed == {Reason.ABANDONED: 1}
+    assert (await pool.reconcile()).destroyed == {DestroyReason.ABANDONED: 1}
     assert not names(emulator)
 
 
@@ -355,7 +363,7 @@ async def test_the_machine_of_a_dead_holder_is_recycled_when_its_lease_has_expir
     other = make_pool()
     await asyncio.sleep(40)
     done = await other.reconcile()
-    assert done.destroyed == {Reason.ABANDONED: 1}
+    assert done.destroyed == {DestroyReason.ABANDONED: 1}
     assert not names(emulator)
 
 
@@ -373,7 +381,7 @@ async def test_machines_of_another_config_are_not_claimed_and_replaced_on_reques
         assert machine.machine.config
         assert machine.machine.config.image == "sandbox:2"
     done = await new.reconcile(replace_outdated=True)
-    assert done.destroyed[Reason.OUTDATED] == 2
+    assert done.destroyed[DestroyReason.OUTDATED] == 2
 
 
 async def test_a_full_pool_of_another_config_makes_room(emulator: Emulator, make_pool: MakePool) -> None:
@@ -441,16 +449,17 @@ async def test_events_show_what_happened(make_pool: MakePool) -> None:
             async with pool.acquire("user-9", timeout=2):
                 pytest.fail("the pool is full")
     assert [type(each) for each in seen] == [
-        Created, Claimed, Claimed, NotClaimed, Destroyed, Released, Destroyed, Released
+        MachineCreated, MachineClaimed, MachineClaimed, ClaimFailed,
+        MachineDestroyed, MachineReleased, MachineDestroyed, MachineReleased,
     ]  # fmt: skip
-    claimed = [each for each in seen if isinstance(each, Claimed)]
+    claimed = [each for each in seen if isinstance(each, MachineClaimed)]
     assert [(each.key, each.machine_id, each.source) for each in claimed] == [
-        ("user-7", warm.id, Source.WARM),
-        ("user-8", cold.id, Source.COLD),
+        ("user-7", warm.id, ClaimSource.WARM),
+        ("user-8", cold.id, ClaimSource.COLD),
     ]
     assert all(each.seconds > 0.5 for each in claimed)
-    assert [each.error for each in seen if isinstance(each, NotClaimed)] == ["PoolExhausted"]
-    assert {each.reason for each in seen if isinstance(each, Destroyed)} == {Reason.RELEASED}
+    assert [each.error for each in seen if isinstance(each, ClaimFailed)] == ["PoolExhausted"]
+    assert {each.reason for each in seen if isinstance(each, MachineDestroyed)} == {DestroyReason.RELEASED}
 
 
 async def test_an_observer_that_raises_changes_nothing(
