@@ -59,9 +59,10 @@ class WorldCopy:
     def __str__(self) -> str:
         machines, volumes = len(self.document["machines"]), len(self.document["volumes"])
         secrets = sum(len(app["secrets"]["kept"]) for app in self.document["apps"].values())
+        copied = f"{_number(machines, 'machine')}, {_number(volumes, 'volume')}"
         return (
-            f"imported {', '.join(self.document['apps'])}: {machines} machines, {volumes} volumes; the values of "
-            f"{secrets} secrets are empty, and {self.redacted} values of configs that may be secret are {REDACTED!r}"
+            f"imported {', '.join(self.document['apps'])}: {copied}, {_number(secrets, 'secret')} without a value; "
+            f"{_number(self.redacted, 'value')} of machine configs that may be secret: {REDACTED!r} instead"
         )
 
     async def add(self, fly: FlyClient, app: str) -> None:
@@ -205,10 +206,17 @@ class WorldCopy:
         return [REDACTED] if isinstance(value, list | tuple) else REDACTED
 
 
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def _hides(path: tuple[str | int, ...], value: Any) -> bool:
     """Whether a value may be secret. Most variables are not: Fly.io has secrets for those that are."""
     if "env" in path[:-1]:
         return names_a_secret(str(path[-1])) or contains_secret(value)
+    # Marks such as `flyasync_secrets`, a fingerprint without values, decide what the next deploy changes.
+    if path[:1] == ("metadata",) and str(path[-1]).startswith(("fly_", "flyasync_")):
+        return contains_secret(value)
     return isinstance(value, str | list | tuple) and is_secret(path, value)
 
 

@@ -25,7 +25,7 @@ CONFIG = {
             "checks": [{"type": "http", "headers": [{"name": "Authorization", "values": ["s3cr3t-header"]}]}],
         }
     ],
-    "metadata": {"fly_process_group": "app", "owner": "ada"},
+    "metadata": {"fly_process_group": "app", "flyasync_secrets": "4f53cda18c2baa0c", "owner": "ada"},
     "registry_login": "s3cr3t-unknown",
 }
 SECRETS = ("s3cr3t", "czNjcjN0LWZpbGU")
@@ -131,8 +131,8 @@ def test_a_real_app_is_copied_without_its_secrets(monkeypatch: pytest.MonkeyPatc
     assert json.loads(ran.seen["world"])["apps"]["web"]["secrets"]["kept"]["PASSWORD"]["value"] == ""
     assert "FLY_API_TOKEN=emulator-token" in result.stdout
     note = (
-        "flyasync: imported web: 4 machines, 1 volumes; the values of 1 secrets are empty, and 24 values of configs "
-        "that may be secret are 'redacted'"
+        "flyasync: imported web: 4 machines, 1 volume, 1 secret without a value; 24 values of machine configs that may "
+        "be secret: 'redacted' instead"
     )
     assert note in result.stderr
 
