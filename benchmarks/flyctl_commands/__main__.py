@@ -95,8 +95,8 @@ async def result(flyctl: Path, name: str) -> Result:
                 INPUTS.get(name, ""),
                 5.0 if name in SERVERS else LONGEST,
             )
-            asked = [*emulator.not_served(), *reached]
-    mark, why = judged(name, ended, asked)
+            not_served = list(emulator.not_served())
+    mark, why = judged(name, ended, not_served, reached)
     return Result(command=name, mark=mark, why=why, code=ended.code, words=ended.last_words)
 
 
@@ -105,12 +105,14 @@ def _speed(name: str) -> float:
     return 20.0 if name.startswith("mpg ") else 1.0
 
 
-def judged(name: str, ended: Ended, asked: list[str]) -> tuple[str, str]:
-    """Return the mark of a command, and why."""
-    if ended.code == 0 or (ended.code is None and name in SERVERS):
-        return WORKS, ", ".join(asked)
-    tunnels = [each for each in asked if _TUNNEL.search(each)]
-    if tunnels:
+def judged(name: str, ended: Ended, not_served: list[str], reached: list[str]) -> tuple[str, str]:
+    """Return the mark of a command, and why; `reached` are the hosts that it would have reached."""
+    is_well = ended.code == 0 or (ended.code is None and name in SERVERS)
+    # flyctl may hide that a request failed. A host that it does without only measures, or sets flags.
+    if is_well and not not_served:
+        return WORKS, ""
+    asked = list(dict.fromkeys([*not_served, *reached]))
+    if tunnels := [each for each in asked if _TUNNEL.search(each)]:
         return TUNNEL, ", ".join(tunnels)
     if asked:
         return NOT_SERVED, ", ".join(asked)

@@ -17,7 +17,7 @@ ARGUMENTS: Mapping[str, str] = {
     "apps releases": APP,
     "apps restart": "{app}",
     "deploy": "--image nginx --dns-checks=false -y",
-    "launch": "--image nginx --name fresh --org {org} --region iad -y --no-deploy --copy-config=false",
+    "launch": "--image nginx --name fresh --org {org} --region iad -y --now --copy-config=false --dns-checks=false",
     "machine api-proxy": "--org {org}",
     "machine clone": "{machine} -a {app} --region lhr",
     "machine cordon": "{machine} -a {app}",
