@@ -121,7 +121,7 @@ DAYS: dict[str, Day] = {
     "volumes": Day(fleet=VOLUMES),
     "volumes, crashes": Day(fleet=VOLUMES, faults=_new("crash", seconds=1.0, exit_code=3, probability=0.1)),
     "volumes linger": Day(fleet=VOLUMES, options={"linger": (3.0, 20.0)}, loses=1),
-    "volumes stay claimed": Day(fleet=VOLUMES, faults=[Fault(does="volume_lingers", seconds=60.0)], loses=1),
+    "volumes stay claimed": Day(fleet=VOLUMES, faults=[Fault(does="volume_lingers", seconds=300.0)], loses=1),
     "volumes twice": Day(fleet=VOLUMES, lag=3.0, faults=[*TWICE, *VOLUMES_TWICE]),
     "asleep": Day(fleet=ASLEEP),
     "asleep, no pass": Day(fleet=ASLEEP, faults=NO_PASS),

@@ -119,6 +119,7 @@ def _unnamed(emulator: Emulator, report: DeployReport) -> Iterator[str]:
     named = {machine.id for region in regions for machine in (*region.machines, *region.retired)}
     named |= {machine.id for each in reports for machine in each.others}
     named |= {id_ for each in reports for id_ in (*each.surplus, *each.loose_volumes)}
+    named |= {id_ for each in reports for machine in each.machines for id_ in machine.claimed_volumes}
     group = [each for each in _alive(emulator) if in_group(each)]
     if orphans := [f"{each.name} {each.state}" for each in group if each.id not in named]:
         yield f"orphans: {orphans}"

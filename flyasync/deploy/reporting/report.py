@@ -38,7 +38,9 @@ class MachineReport:
     it takes traffic with its checks passing, whatever image it runs. `image` is set if the deploy has a strategy.
 
     `volumes` are the ids of volumes that were created for the machine and are not attached to it, before any rollback:
-    they cost money. `beside` are the ids of machines that it replaced or raced with, and that still exist.
+    they cost money. `claimed_volumes` are volumes that it was to have, but that a machine which no longer exists still
+    claimed: it got a new one instead. `beside` are the ids of machines that it replaced or raced with, and that still
+    exist.
     """
 
     name: str
@@ -56,6 +58,7 @@ class MachineReport:
     exit: str | None = None
     logs: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
+    claimed_volumes: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     gone: bool = False
     moments: tuple[Moment, ...] = field(default=(), repr=False)
@@ -94,6 +97,7 @@ class MachineReport:
             exit=None if result.is_as_promised else run.exit,
             logs=() if result.is_as_promised else run.logs,
             volumes=loose,
+            claimed_volumes=tuple(run.claimed_volumes),
             beside=tuple(
                 each.id for each in observation.seen if each.id in run.beside and each.id not in observation.surplus
             ),
@@ -165,6 +169,10 @@ class MachineReport:
         )
         reasons = [*map(str, self.refusals), *([str(self.failure)] if self.failure else [])]
         reasons += [f"its process: {self.exit}"] if self.exit else []
+        reasons += [
+            f"a new volume: {volume_id} is still claimed by a machine that no longer exists"
+            for volume_id in self.claimed_volumes
+        ]
         reasons += [f"also there: {machine_id}" for machine_id in self.beside]
         reasons += [f"| {part}" for logged in self.logs for part in logged.splitlines() or [""]]
         for reason in reasons:

@@ -28,7 +28,8 @@ class MachineRun:
     of machines that this one replaced or raced with.
 
     `volume` is the kind of volume that it gets, `volume_id` the volume that was chosen, `source` the volume to fork,
-    and `made_volumes` the volumes created for it.
+    `made_volumes` the volumes created for it, and `claimed_volumes` those that it could not use, as a machine that no
+    longer exists still claims them.
 
     `exit` and `logs` show how its process failed; `old_exit` is how the process ended before the deploy. `taken` counts
     the completed steps. `begun_after` is when its steps last began, in seconds since the deploy began, like the other
@@ -53,6 +54,7 @@ class MachineRun:
     volume_id: str | None = None
     source: str | None = None
     made_volumes: list[str] = field(factory=list)
+    claimed_volumes: list[str] = field(factory=list)
     beside: list[str] = field(factory=list)
     moments: list[Moment] = field(factory=list)
     taken: int = 0
@@ -173,8 +175,10 @@ class MachineRun:
         self.volume_id = volume_id
         self.made_volumes.append(volume_id)
 
-    def leave_volume(self) -> None:
-        """Record that it leaves its volume; another one is created for it."""
+    def leave_volume(self, *, is_claimed: bool = False) -> None:
+        """Record that it leaves its volume, possibly one still claimed; another one is created for it."""
+        if self.volume_id and is_claimed:
+            self.claimed_volumes.append(self.volume_id)
         self.volume_id = None
 
     def lose_volume(self, volume_id: str) -> None:

@@ -254,11 +254,12 @@ class MachineCreator:
                             raise
                         await self._drop_volume(run)
                         run.refuse(Refusal.of(run.region, error))
-                    except VolumeInUse:
-                        # Another client was faster to take a free volume: a new one is created.
+                    except VolumeInUse as held:
+                        # Another client was faster to take a free volume, or the claim of a machine that no longer
+                        # exists has not been cleared in time: a new one is created.
                         if run.volume_id is None or run.volume_id in run.made_volumes or creation.may_have_happened:
                             raise
-                        run.leave_volume()
+                        run.leave_volume(is_claimed=held.machine_id is None)
                     else:
                         return None
         except NoCapacity as error:

@@ -472,3 +472,21 @@ async def test_two_launches_at_once_never_get_the_same_volume() -> None:
         assert len(found) == 2
         assert there.id in found.values()
         assert not free(await volumes(fly))
+
+
+@BOTH
+async def test_a_volume_that_stays_claimed_is_in_the_report(builder: DeployBuilder) -> None:
+    faults = [Fault(does="volume_lingers", seconds=600)]
+    async with world(seed=1, faults=faults) as (_, fly):
+        volume = await fly.volumes.create("web", name="data", region="iad", size_gb=2)
+        config = MachineConfig(image="nginx:1", mounts=[Mount(volume=volume.id, path="/data")])
+        machine = await fly.machines.create("web", config, region="iad")
+        await fly.machines.wait("web", machine.id, state="started")
+        await fly.machines.delete("web", machine.id, force=True)
+        await asyncio.sleep(2)
+        report = await builder.execute(fly)
+        assert report.ok, str(report)
+        assert volume.id not in (await held(fly)).values()
+        named = [each for each in report.machines if each.claimed_volumes]
+        assert [each.claimed_volumes for each in named] == [(volume.id,)]
+        assert f"a new volume: {volume.id} is still claimed by a machine that no longer exists" in str(report)
