@@ -50,11 +50,12 @@ class Scheduler:
             yield self.world
         finally:
             self._is_busy = False
-            self._wake(self.world.take_changed())
             self.stop()
             if (due := self.world.next_due()) is not None:
                 self._timer = self._loop.call_at(self._began + (due - self._first) / self._speed, self._arrive, due)
+            # Those who wait respond once the change is saved; if that fails, after the next one.
             self._save(self.world)
+            self._wake(self.world.take_changed())
 
     async def changed(self, machine_id: str) -> None:
         """Wait until something changes about a machine."""
