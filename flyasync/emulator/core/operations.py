@@ -101,6 +101,7 @@ _MPG = "/api/v1/postgres/{postgres_cluster_id}"
 # Served at the same address here, but by api.fly.io at Fly. The published limits do not cover them.
 _COMPANIONS = (
     Operation("POST", "/graphql", "graphql"),
+    Operation("POST", "/api/v1/apps/{app_name}/egress_ips/{ip}/promote", "promoteEgressIP"),
     Operation("GET", "/api/v1/apps/{app_name}/logs", "listLogs"),
     Operation("GET", "/api/v1/apps/{app_name}/releases", "listReleases"),
     Operation("GET", "/api/v1/apps/{app_name}/releases/current", "getCurrentRelease"),
@@ -134,6 +135,7 @@ _COMPANIONS = (
     Operation("PATCH", f"{_MPG}/users/{{username}}", "mpgSetRole"),
     Operation("GET", f"{_MPG}/users/{{username}}/credentials", "mpgCredentials"),
     Operation("POST", "/api/v1/releases", "createRelease"),
+    Operation("GET", "/api/v1/releases/all_current", "listCurrentReleases"),
     Operation("PATCH", "/api/v1/releases/{release_id}", "updateRelease"),
 )
 

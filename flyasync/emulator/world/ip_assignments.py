@@ -2,6 +2,8 @@
 
 from random import Random
 
+from attrs import evolve
+
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.errors import bad_request, not_found
 from flyasync.emulator.core.records import AddressRecord, AppRecord
@@ -69,6 +71,16 @@ def release(app: AppRecord, ip: str) -> None:
     if ip not in app.addresses:
         raise not_found("ip assignment")
     del app.addresses[ip]
+
+
+def promote(app: AppRecord, ip: str) -> None:
+    """Take the egress address of a machine, and the other of its pair, from it; another address raises 404."""
+    owner = app.addresses[ip].machine_id if ip in app.addresses else ""
+    if not owner:
+        raise not_found("egress ip")
+    app.addresses |= {
+        each.ip: evolve(each, machine_id="") for each in app.addresses.values() if each.machine_id == owner
+    }
 
 
 def _v4(random: Random) -> str:

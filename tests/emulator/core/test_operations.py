@@ -136,6 +136,11 @@ async def prepare(api: Api, place: Place, action: str) -> None:
         await api.post(f"{machine}/stop", headers=held(place))
         await api.get(f"{machine}/wait?state=stopped")
         await asyncio.sleep(2)
+    if action == "promoteEgressIP":
+        given = f'appId: "web", machineId: "{place.params["machine_id"]}"'
+        query = f"mutation {{ allocateEgressIpAddress(input: {{{given}}}) {{ v4 }} }}"
+        said = await api.post("/graphql", {"query": query})
+        place.params["ip"] = said.body["data"]["allocateEgressIpAddress"]["v4"]
     if action == "createMachineLease":
         await api.ask("DELETE", f"{machine}/lease", headers=held(place))
 

@@ -1,11 +1,11 @@
-"""What flyctl deploys with, besides the Machines API: organizations, builds and releases of api.fly.io."""
+"""What flyctl asks api.fly.io for, besides GraphQL: organizations, builds, releases and egress addresses."""
 
 from flyasync.emulator.core.errors import not_found
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.http.handler import Handler, Handlers
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
 from flyasync.emulator.http.views.apps import release
-from flyasync.emulator.world import orgs, releases
+from flyasync.emulator.world import ip_assignments, orgs, releases
 from flyasync.emulator.world.world import World
 
 HANDLERS = Handlers[Handler]()
@@ -73,6 +73,20 @@ def current(world: World, request: ApiRequest) -> ApiResponse:
     if not found:
         raise not_found("release")
     return ApiResponse(body=release(world, found[0]))
+
+
+@HANDLERS.serves("listCurrentReleases")
+def all_current(world: World, _: ApiRequest) -> ApiResponse:
+    """Return when the newest release of each app was created, by app."""
+    found = {app.name: app.releases[-1] for app in world.apps.values() if app.releases}
+    return ApiResponse(body={name: world.stamp(each.created_at) for name, each in found.items()})
+
+
+@HANDLERS.serves("promoteEgressIP")
+def promote(world: World, request: ApiRequest) -> ApiResponse:
+    """Make an egress address of a machine one that all machines of its region share."""
+    ip_assignments.promote(world.app(request.app), request.params["ip"])
+    return ApiResponse(status=204)
 
 
 def _organization(world: World, slug: str) -> Json:

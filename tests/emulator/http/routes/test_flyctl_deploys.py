@@ -75,3 +75,23 @@ async def test_egress_addresses_are_shown(api: Api) -> None:
     query = 'query { app(name: "web") { egressIpAddresses { nodes { id ip version region updatedAt } } } }'
     nodes = (await ask(api, query))["data"]["app"]["egressIpAddresses"]["nodes"]
     assert [node["version"] for node in nodes] == [4, 6]
+
+
+async def test_the_current_releases_of_all_apps_are_listed(api: Api) -> None:
+    assert (await api.get("/api/v1/releases/all_current")).body == {}
+    await create(api, "web:1")
+    found = (await api.get("/api/v1/releases/all_current")).body
+    assert list(found) == ["web"]
+    assert found["web"].endswith("Z")
+
+
+async def test_an_egress_address_of_a_machine_becomes_one_of_its_region(api: Api) -> None:
+    machine = (await api.running())["id"]
+    query = f"""mutation {{ allocateEgressIpAddress(input: {{appId: "web", machineId: "{machine}"}}) {{ v4 v6 }} }}"""
+    pair = (await ask(api, query))["data"]["allocateEgressIpAddress"]
+    shown = '{ app(name: "web") { egressIpAddresses { nodes { ip } } } }'
+    assert (await ask(api, shown))["data"]["app"]["egressIpAddresses"]["nodes"] == []
+    assert (await api.post(f"/api/v1/apps/web/egress_ips/{pair['v4']}/promote")).status == 204
+    nodes = (await ask(api, shown))["data"]["app"]["egressIpAddresses"]["nodes"]
+    assert [each["ip"] for each in nodes] == [pair["v4"], pair["v6"]]
+    assert (await api.post(f"/api/v1/apps/web/egress_ips/{pair['v4']}/promote")).status == 404
