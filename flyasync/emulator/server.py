@@ -1,13 +1,12 @@
 """The emulator as an object: start it with `async with`, use its URL, and inspect the requests it served."""
 
 import asyncio
-import math
 import ssl
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial, wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +20,6 @@ from flyasync.emulator.core.accepted_token import AcceptedToken
 from flyasync.emulator.core.faults import Fault, Faults
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.processes import Output
-from flyasync.emulator.core.regions import RETIRED
 from flyasync.emulator.http.allowed_hosts import AllowedHosts
 from flyasync.emulator.http.certificate_authority import CertificateAuthority
 from flyasync.emulator.http.environment import environment
@@ -33,9 +31,10 @@ from flyasync.emulator.http.scheduler import Scheduler
 from flyasync.emulator.state import document
 from flyasync.emulator.state.codec import WorldError
 from flyasync.emulator.state.file import StateFile
-from flyasync.emulator.world import images, ip_assignments, machines, transitions
+from flyasync.emulator.world import images, machines, transitions
 from flyasync.emulator.world.reach import PortReach, reach
-from flyasync.emulator.world.world import ChangeObserver, World, demand_codes, demand_regions
+from flyasync.emulator.world.world import ChangeObserver, World, demand_regions
+from flyasync.emulator.world_options import WorldOptions
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -160,40 +159,29 @@ class Emulator:
         self._allowed_hosts = AllowedHosts.of(host, allow_hosts, "https" if tls else "http")
         self._authority = CertificateAuthority.of(self._allowed_hosts.certified) if tls else None
         self._port = port
-        self._capacity = dict(capacity or {})
-        self._retired = frozenset(retired)
-        demand_codes("retired", self._retired)
-        if speed <= 0:
-            raise ValueError(f"speed is {speed}, but must be above 0")
-        self._speed = speed
-        self._make_world = partial(
-            World,
+        self._speed = _positive("speed", speed)
+        self._world_options = WorldOptions(
             seed=seed,
-            boot=_range("boot", boot),
-            startup=_range("startup", startup),
-            lag=_range("lag", lag),
-            secrets_lag=_range("secrets_lag", secrets_lag),
-            linger=_range("linger", linger),
-            image_lag=_range("image_lag", image_lag),
+            boot=boot,
+            startup=startup,
+            lag=lag,
+            secrets_lag=secrets_lag,
+            linger=linger,
+            image_lag=image_lag,
+            capacity=dict(capacity or {}),
+            retired=retired,
+            tag_moves=dict(tag_moves or {}),
+            tokens=tokens,
+            addresses=addresses,
+            commands=dict(commands or {}),
+            epoch=epoch,
         )
-        self._tag_moves = dict(tag_moves or {})
-        if late := [image for image, at in self._tag_moves.items() if not (image and 0 <= at < math.inf)]:
-            raise ValueError(f"tag_moves: {late[0]!r} needs a name and a number of seconds, 0 or more")
-        self._tokens = tuple(tokens)
-        self._addresses = tuple(addresses)
-        if wrong := [kind for kind in self._addresses if kind not in ip_assignments.KINDS]:
-            raise ValueError(f"addresses: {wrong[0]!r} must be one of {', '.join(ip_assignments.KINDS)}")
-        self._commands = dict(commands or {})
         self._observers: list[ChangeObserver] = []
-        self._epoch = epoch
         self._first_faults = tuple(faults)
         self._first_world: Json | None = None
         self._state_path = state
         self._state: StateFile | None = None
-        self._options = HttpOptions(
-            latency=_range("latency", latency), has_limits=limits, sends_retry_after=retry_after, seed=seed
-        )
-        demand_regions(self._capacity)
+        self._options = HttpOptions(latency=latency, has_limits=limits, sends_retry_after=retry_after, seed=seed)
         self.faults: Faults = Faults(self._first_faults, seed=seed)
         self._runner: web.AppRunner | None = None
         self._folder: TemporaryDirectory[str] | None = None
@@ -473,9 +461,9 @@ class Emulator:
     @property
     def token(self) -> str:
         """A token that is accepted: of those that are listed, the one with the fewest restrictions."""
-        if not self._tokens:
+        if not self._world_options.tokens:
             return "emulator-token"
-        return min(self._tokens, key=_restrictions).value
+        return min(self._world_options.tokens, key=_restrictions).value
 
     @property
     def world(self) -> World:
@@ -538,8 +526,8 @@ class Emulator:
         return world
 
     def _add_options(self, world: World) -> None:
-        world.capacity |= self._capacity
-        world.commands |= self._commands
+        world.capacity |= self._world_options.capacity
+        world.commands |= self._world_options.commands
         active = tuple(self.faults)
         self.faults.add(*(fault for fault in self._first_faults if fault not in active))
 
@@ -556,27 +544,14 @@ class Emulator:
             state.close()
 
     def _new_world(self) -> World:
-        # An epoch without a time zone is in UTC, as all times of the API are.
-        epoch = self._epoch or datetime.now(UTC)
-        return self._make_world(
-            epoch=epoch if epoch.tzinfo else epoch.replace(tzinfo=UTC),
-            capacity=dict(self._capacity),
-            retired={*RETIRED, *self._retired},
-            tag_moves=dict(self._tag_moves),
-            tokens=list(self._tokens),
-            addresses=self._addresses,
-            commands=dict(self._commands),
-            faults=self.faults,
-            observers=self._observers,
-        )
+        return self._world_options.world(faults=self.faults, observers=self._observers)
 
 
 def _restrictions(token: AcceptedToken) -> tuple[bool, ...]:
     return token.expires is not None, token.read_only, token.app is not None, token.org is not None
 
 
-def _range(name: str, bounds: tuple[float, float]) -> tuple[float, float]:
-    low, high = bounds
-    if not 0 <= low <= high:
-        raise ValueError(f"{name} is {bounds}, but must be two numbers of seconds from 0 up, the lower first")
-    return (low, high)
+def _positive(name: str, value: float) -> float:
+    if value <= 0:
+        raise ValueError(f"{name} is {value}, but must be above 0")
+    return value

@@ -14,6 +14,7 @@ from attrs import define, evolve, field, frozen
 from flyasync.emulator.core import ids, refusals
 from flyasync.emulator.core.errors import ApiError, bad_request
 from flyasync.emulator.core.faults import AFTER, BEFORE, LISTS, REFUSALS, Fault, Faults, Subject
+from flyasync.emulator.core.ranges import Range, is_range
 from flyasync.emulator.core.rate_limits import OperationLimits
 from flyasync.emulator.core.regions import NEAREST
 from flyasync.emulator.http import replication
@@ -34,7 +35,7 @@ _LAGGING = frozenset({"listMachines", "listMachinesOrg", "listVolumes", "listVol
 class HttpOptions:
     """Options for requests: bounds of the latency in seconds, and the rate limits."""
 
-    latency: tuple[float, float] = (0.0, 0.0)
+    latency: Range = field(default=(0.0, 0.0), validator=is_range)
     has_limits: bool = True
     sends_retry_after: bool = False
     seed: int = 0
