@@ -50,7 +50,8 @@ def region_retired(region: str, alternate: str) -> ApiError:
 
 def manifest_unknown(image: str) -> ApiError:
     """Return the 400 for an image that the platform does not find yet, although the registry has it."""
-    tag = image.partition("@")[0].rpartition(":")[2]
+    _, colon, tag = image.partition("@")[0].rpartition(":")
+    tag = tag if colon and "/" not in tag else "latest"
     return bad_request(f"failed to get manifest {image}: MANIFEST_UNKNOWN: manifest unknown; unknown tag={tag}")
 
 

@@ -52,6 +52,8 @@ async def test_the_fault_refuses_machines_and_versions_with_the_image(api: Api) 
     assert await create(api) == (400, UNKNOWN)
     assert (await api.post(at(machine), {"config": {"image": IMAGE}})).error == UNKNOWN
     assert (await create(api))[0] == 200
+    api.emulator.faults.add(Fault(does="manifest_unknown"))
+    assert (await create(api, "localhost:5000/web"))[1].endswith("; unknown tag=latest")
 
 
 async def test_a_tag_moves_at_its_time_and_a_reset_moves_it_again() -> None:
