@@ -155,7 +155,11 @@ if TYPE_CHECKING:
         public_host as public_host,
         region_host as region_host,
     )
-    from flyasync.models.ip_assignment import IPAssignment as IPAssignment, IPPair as IPPair
+    from flyasync.models.ip_assignment import (
+        IPAssignment as IPAssignment,
+        IPNetwork as IPNetwork,
+        IPPair as IPPair,
+    )
     from flyasync.models.lease import Lease as Lease, MachineLease as MachineLease
     from flyasync.models.lint.finding import Finding as Finding
     from flyasync.models.lint.linter import lint as lint, lint_groups as lint_groups
@@ -180,6 +184,7 @@ if TYPE_CHECKING:
         WaitResult as WaitResult,
     )
     from flyasync.models.postgres import (
+        PostgresActiveQuery as PostgresActiveQuery,
         PostgresAttachedApp as PostgresAttachedApp,
         PostgresAttachment as PostgresAttachment,
         PostgresBackup as PostgresBackup,
@@ -191,6 +196,7 @@ if TYPE_CHECKING:
         PostgresExtension as PostgresExtension,
         PostgresInstalledExtension as PostgresInstalledExtension,
         PostgresNodeEndpoints as PostgresNodeEndpoints,
+        PostgresSlowQuery as PostgresSlowQuery,
         PostgresUser as PostgresUser,
     )
     from flyasync.models.region import (
@@ -375,6 +381,7 @@ _NAMES = {
     ),
     "flyasync.models.ip_assignment": (
         "IPAssignment",
+        "IPNetwork",
         "IPPair",
     ),
     "flyasync.models.app": (
@@ -465,6 +472,7 @@ _NAMES = {
         "machine_host",
     ),
     "flyasync.models.postgres": (
+        "PostgresActiveQuery",
         "PostgresAttachedApp",
         "PostgresAttachment",
         "PostgresBackup",
@@ -476,6 +484,7 @@ _NAMES = {
         "PostgresExtension",
         "PostgresInstalledExtension",
         "PostgresNodeEndpoints",
+        "PostgresSlowQuery",
         "PostgresUser",
     ),
     "flyasync.models.region": (

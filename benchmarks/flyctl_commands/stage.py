@@ -116,7 +116,7 @@ async def furnish(emulator: Emulator) -> Things:
             backup=backup["data"]["id"],
             cluster=cluster["data"]["id"],
             ip=address["ip"],
-            egress=egress["ip"],
+            egress=egress["ip_pair"]["v4"],
             token_id=tokens["createLimitedAccessToken"]["limitedAccessToken"]["id"],
             header=tokens["wide"]["limitedAccessToken"]["tokenHeader"],
         )

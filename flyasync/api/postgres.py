@@ -112,7 +112,7 @@ class Postgres(PostgresDatabases):
         return await self._read(asks("list_backups", "GET {}/backups", cluster_id), tuple[PostgresBackup, ...])
 
     async def create_backup(self, cluster_id: str, *, type: str = "full") -> None:  # noqa: A002 - the API's word
-        """Start a backup, `full` or `incr`; the list shows its progress. Not repeated after a lost response."""
+        """Start a backup, `full`, `incr` or `diff`; the list shows its progress. Not repeated after a lost response."""
         ask = asks("create_backup", "POST {}/backups", cluster_id, body={"type": type}, repeat=Repeat.UNSENT)
         await self._caller.ask(ask)
 

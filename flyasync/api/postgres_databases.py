@@ -1,19 +1,29 @@
-"""The databases, extensions and users of a managed Postgres cluster."""
+"""The databases, extensions, users and queries of a managed Postgres cluster."""
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from attrs import frozen
 
 from flyasync.api.resource import Caller, QueryValue, enveloped, given, request
-from flyasync.models.postgres import PostgresCredentials, PostgresDatabase, PostgresExtension, PostgresUser
+from flyasync.errors import InvalidInput
+from flyasync.models.postgres import (
+    PostgresActiveQuery,
+    PostgresCredentials,
+    PostgresDatabase,
+    PostgresExtension,
+    PostgresSlowQuery,
+    PostgresUser,
+)
 from flyasync.transport.request import Repeat, Request
 
 T = TypeVar("T")
 
+_LONGEST_RANGE: Final = 604_800  # seconds: a week
+
 
 @frozen
 class PostgresDatabases:
-    """The part of `fly.postgres` that is about databases, extensions and users."""
+    """The part of `fly.postgres` that is about databases, extensions, users and queries."""
 
     _caller: Caller
 
@@ -104,6 +114,32 @@ class PostgresDatabases:
             repeat=Repeat.UNSENT,
         )
         return await self._read(ask, PostgresCredentials)
+
+    async def list_active_queries(self, cluster_id: str, database: str) -> tuple[PostgresActiveQuery, ...]:
+        """List the queries that a database executes now, with their full text.
+
+        Raises InvalidInput for a blank name.
+        """
+        if not database.strip():
+            raise InvalidInput(f"{database!r} is not the name of a database; list_databases returns the names")
+        ask = asks("list_active_queries", "GET {}/queries/active", cluster_id, query={"database": database})
+        return await self._read(ask, tuple[PostgresActiveQuery, ...])
+
+    async def list_slow_queries(
+        self,
+        cluster_id: str,
+        *,
+        range: int | None = None,  # noqa: A002 - the API's word
+    ) -> tuple[PostgresSlowQuery, ...]:
+        """List the 20 query patterns with the longest total execution time, in all databases except `postgres`.
+
+        The times are those of the latest measurement within `range` seconds, 1 to 604800 (a week); they are cumulative,
+        not for that range alone. Raises InvalidInput for another range.
+        """
+        if range is not None and not 1 <= range <= _LONGEST_RANGE:
+            raise InvalidInput(f"range is {range!r}, but must be from 1 to {_LONGEST_RANGE} seconds (a week)")
+        ask = asks("list_slow_queries", "GET {}/queries/slow", cluster_id, query={"range": range})
+        return await self._read(ask, tuple[PostgresSlowQuery, ...])
 
     # Every response of this API is wrapped in `data`.
     async def _read(self, ask: Request, kind: type[T]) -> T:

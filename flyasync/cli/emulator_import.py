@@ -131,6 +131,8 @@ class WorldCopy:
             "created_at": self._seconds(one.created_at),
             "is_shared": bool(one.shared),
             "is_egress": bool(one.egress),
+            "network": (one.network and one.network.name) or "",
+            "network_org": (one.network and one.network.org_slug) or "",
         }
 
     def _volume(self, app: str, one: Volume) -> dict[str, Any]:

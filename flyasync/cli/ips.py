@@ -34,7 +34,7 @@ async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
 @click.option(
     "--type",
     "kind",
-    type=click.Choice(["shared_v4", "v6", "v4", "private_v6", "egress-pair"]),
+    type=click.Choice(["shared_v4", "v6", "v4", "private_v6", "egress_v4", "egress_v6", "egress_pair", "egress-pair"]),
     required=True,
     help="Type of address; a dedicated v4 is billed.",
 )

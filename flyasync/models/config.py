@@ -37,8 +37,10 @@ def is_volume_name(text: str) -> bool:
 class Mount(Model):
     """The mount of a volume, by its id (`volume`), at the absolute `path`; a machine has at most one.
 
-    The volume is extended automatically by `add_size_gb` (1 to 100) when `extend_threshold_percent` (50 to 99) of it is
-    used, up to `size_gb_limit` (at most 500; 0 means no limit). docs: machines/api/machines-resource
+    The volume is extended automatically when `extend_threshold_percent` (50 to 99) of it is used: either by
+    `add_size_gb` (1 to 100), or by `add_size_percent` of its size, rounded up to whole GB and at least
+    `min_add_size_gb` (1 if it is not set). `size_gb_limit` is the largest size (at most 500; 0 means no limit).
+    docs: machines/api/machines-resource
 
     A mount may name its volume instead, by `name` or in place of the id: deploys, `create_once` and `flyasync machines
     run` then take a free volume of that name in the machine's region.
@@ -51,6 +53,8 @@ class Mount(Model):
     size_gb: int | None = None
     extend_threshold_percent: int | None = None
     add_size_gb: int | None = None
+    add_size_percent: int | None = None
+    min_add_size_gb: int | None = None
     size_gb_limit: int | None = None
 
     @property

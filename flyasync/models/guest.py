@@ -48,7 +48,8 @@ class Guest(Model):
 
     `cpu_kind` is `shared` or `performance`. `cpus` is 1, 2, 4, 6 or 8, and for performance also 10, 12, 14, 16, 32, 64
     or 128. `memory_mb` is a multiple of 256 (performance: 1024), from 256 to 2048 per CPU (performance: 2048 to 8192).
-    `max_memory_mb` is the maximum for memory changes while the machine runs. docs: machines/api/machines-resource
+    `max_memory_mb` is the maximum for memory changes while the machine runs. The machine is placed on a host that has
+    the `required_host_features`. docs: machines/api/machines-resource
     """
 
     cpu_kind: str | None = None
@@ -59,6 +60,7 @@ class Guest(Model):
     gpus: int | None = None
     host_dedication_id: str | None = None
     kernel_args: Sequence[str] | None = None
+    required_host_features: Sequence[str] | None = None
     persist_rootfs: str | int | None = None  # the old place of `rootfs.persist`
 
     @classmethod

@@ -17,11 +17,19 @@ class IPPair(Model):
 
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
+class IPNetwork(Model):
+    """The private network that a Flycast address belongs to; `name` is empty for the organization's default network."""
+
+    name: str | None = None
+    org_slug: str | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
 class IPAssignment(Model):
     """An address of an app.
 
-    A `shared` address serves many apps. `egress` addresses are for outgoing connections; creating them returns an
-    `ip_pair`.
+    A `shared` address serves many apps. `egress` addresses are for outgoing connections; creating both at once returns
+    an `ip_pair`, and no `ip`. Only a `private_v6` has a `network`.
     """
 
     ip: str | None = None
@@ -31,6 +39,7 @@ class IPAssignment(Model):
     egress: bool | None = None
     service_name: str | None = None
     ip_pair: IPPair | None = None
+    network: IPNetwork | None = None
     created_at: Timestamp | None = field(default=None, converter=timestamp)
 
 

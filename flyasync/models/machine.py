@@ -125,7 +125,8 @@ class Machine(Model):
     `id` never changes. `instance_id` is the current version; newer responses name it `version`. If `host_status` is not
     `ok`, `config` is missing, and `incomplete_config` contains what could be reconstructed, which must not be used to
     create or update a machine. `events` are the last 20, newest first. `nonce` proves a lease; the repr does not show
-    it. `lease` is set only if it was requested. docs: machines/api/machines-resource
+    it. `lease` is set only if it was requested. `host_features` are those of the machine's host. docs:
+    machines/api/machines-resource
     """
 
     id: str
@@ -143,6 +144,7 @@ class Machine(Model):
     containers: Sequence[ContainerStatus] | None = None
     cordoned: bool | None = None
     host_status: str | None = None
+    host_features: Sequence[str] | None = None
     lease: MachineLease | None = None
     nonce: str | None = field(default=None, repr=False)
     created_at: Timestamp | None = field(default=None, converter=timestamp)

@@ -43,8 +43,10 @@ class PostgresAttachedApp(Model):
 class PostgresCluster(Model):
     """A managed Postgres cluster; sizes are in gigabytes, memory in megabytes.
 
-    `status` is `ready` if it can be used; `failed` and `error` are permanent. Lists omit the sizes and endpoints; only
-    lists contain `deleted_at`.
+    `status` is `creating`, then `initializing`, then `ready` if it can be used; `deleting`, then `deleted`; `failed`
+    and `error` are permanent. `storage_used_bytes` and `storage_provisioned_bytes` are the sums over the volumes of the
+    cluster; they are measured each hour, and missing before. Lists omit the sizes and endpoints; only lists contain
+    `deleted_at`.
     """
 
     id: str | None = None
@@ -59,6 +61,8 @@ class PostgresCluster(Model):
     replicas: int | None = None
     pg_major_version: str | int | None = None
     postgis_enabled: bool | None = None
+    storage_used_bytes: int | None = None
+    storage_provisioned_bytes: int | None = None
     endpoints: PostgresClusterEndpoints | None = None
     organization: Organization | None = None
     attached_apps: Sequence[PostgresAttachedApp] | None = None
@@ -132,3 +136,40 @@ class PostgresCredentials(Model):
 
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class PostgresActiveQuery(Model):
+    """A query that a database executes now; times are in seconds.
+
+    `query` is the full text, which the repr does not show, since it may contain values.
+    """
+
+    pid: int | None = None
+    query: str | None = field(default=None, repr=False)
+    database: str | None = None
+    user: str | None = None
+    application_name: str | None = None
+    client: str | None = None
+    state: str | None = None
+    duration_seconds: float | None = None
+    state_duration_seconds: float | None = None
+    wait_event: str | None = None
+    wait_event_type: str | None = None
+
+
+@frozen(kw_only=True, repr=False, field_transformer=settled)
+class PostgresSlowQuery(Model):
+    """A query pattern with its execution times in seconds, cumulative since the database counts them.
+
+    `query` is the full text of the pattern, which the repr does not show.
+    """
+
+    query_id: str | None = None
+    query: str | None = field(default=None, repr=False)
+    database: str | None = None
+    user: str | None = None
+    calls: int | None = None
+    total_exec_time_seconds: float | None = None
+    mean_exec_time_seconds: float | None = None
+    max_exec_time_seconds: float | None = None

@@ -13,8 +13,10 @@ class Volume(Model):
     """A volume; sizes are in gigabytes, `snapshot_retention` in days.
 
     A volume is on one host in one `zone`, on which the machine that mounts it must run. Names need not be unique.
-    `state` is `created` if the volume is ready; a volume that is `hydrating` can be mounted too. Only the list of an
-    organization contains `app_name` and `updated_at`. docs: machines/api/volumes-resource, volumes/volume-states
+    `state` is `created` if the volume is ready; a volume that is `hydrating` can be mounted too. `type` is `local` or
+    `cache`. `host_features` are those of its host, `required_host_features` those with which it was placed. Only the
+    list of an organization contains `app_name` and `updated_at`. docs: machines/api/volumes-resource,
+    volumes/volume-states
     """
 
     id: str
@@ -32,6 +34,8 @@ class Volume(Model):
     host_status: str | None = None
     host_dedication_key: str | None = None
     host_dedication_id: str | None = None
+    host_features: Sequence[str] | None = None
+    required_host_features: Sequence[str] | None = None
     type: str | None = None
     blocks: int | None = None
     block_size: int | None = None

@@ -93,7 +93,6 @@ APPS = {
         besides={
             "wait": "the official client's way to be answered once all of Fly.io knows the app",
             "app_name": "the name that the pages of Fly.io give to `name`",
-            "idempotency_key": "of a newer document: a repeated create returns the same app",
         },
     ),
     "listApps": Operation(lambda fly: fly.apps.list("personal", app_role="x"), gives=of("apps"), model=AppList),
@@ -314,6 +313,8 @@ POSTGRES = {
     "disablePostgresExtension": Operation(
         lambda fly: fly.postgres.disable_extension("pg1", "db", "uuid-ossp", force=True), unread
     ),
+    "listPostgresActiveQueries": Operation(lambda fly: fly.postgres.list_active_queries("pg1", "db"), data),
+    "listPostgresSlowQueries": Operation(lambda fly: fly.postgres.list_slow_queries("pg1", range=3600), data),
     "createPostgresUser": Operation(lambda fly: fly.postgres.create_user("pg1", "ada", role="writer"), data),
     "listPostgresUsers": Operation(lambda fly: fly.postgres.list_users("pg1"), data),
     "updatePostgresUserRole": Operation(lambda fly: fly.postgres.update_user_role("pg1", "ada", role="reader"), unread),

@@ -26,7 +26,7 @@ from flyasync.api.secrets import Secrets
 from flyasync.api.tokens import Tokens
 from flyasync.api.volumes import Volumes
 from flyasync.models.json.codec import structure, unstructure
-from flyasync.models.model import Model
+from flyasync.models.model import Model, unknown_in
 from flyasync.transport.ratelimit.rates import OPERATIONS as LIMITED
 from flyasync.transport.request import Request
 from flyasync.transport.retries import RetryPolicy
@@ -34,7 +34,10 @@ from flyasync.transport.sender import Sender
 from tests.api.document import OPERATIONS, Described, Writer, unknown_keys
 from tests.api.operations import NAMES, TABLE, Operation, unread
 
-COUNT = 98
+COUNT = 100
+# Keys with capital letters have no field: a deprecated twin of `version`, and those that `GrantedAccess` mentions.
+IN_EXTRA = {".Version", ".access.sourceApp", ".access.sourceMachine", ".access.sourceOrganization"}
+READ = [name for name, operation in TABLE.items() if operation.gives is not unread]
 FORMS = {
     # present, null, strange
     "as it comes": (0.6, 0.2, 0.3),
@@ -140,7 +143,14 @@ def test_what_is_sent_is_what_the_document_says(name: str) -> None:
         assert not unknown_keys(known, described.body)
 
 
-@pytest.mark.parametrize("name", [name for name, operation in TABLE.items() if operation.gives is not unread])
+@pytest.mark.parametrize("name", READ)
+def test_every_field_of_the_document_is_a_field_of_a_model(name: str) -> None:
+    operation, answer = TABLE[name], typical(name)
+    result = structure(answer, operation.model) if operation.model else call(operation, answer)[1]
+    assert {unknown.path for unknown in unknown_in(result)} <= IN_EXTRA
+
+
+@pytest.mark.parametrize("name", READ)
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), form=st.sampled_from(list(FORMS)))
 def test_every_answer_of_the_document_is_read_and_written_back_equal(name: str, seed: int, form: str) -> None:

@@ -77,6 +77,35 @@ async def test_a_cluster_is_attached_to_an_app(fly: FlyClient, app: str, cluster
     await fly.postgres.detach(cluster, app)
 
 
+async def test_the_queries_of_a_cluster_are_listed(fly: FlyClient, cluster: str) -> None:
+    assert await fly.postgres.list_active_queries(cluster, "fly-db") == ()
+    assert await fly.postgres.list_slow_queries(cluster) == ()
+    with pytest.raises(NotFound, match="Cluster not found"):
+        await fly.postgres.list_slow_queries("none", range=60)
+
+
+async def test_a_query_is_read_with_its_times_and_its_text_is_not_shown() -> None:
+    row = {"pid": 7, "query": "select 'card 4111'", "database": "shop", "duration_seconds": 0.25, "state": "active"}
+    async with asked({"data": [row]}) as (_, fly):
+        (active,) = await fly.postgres.list_active_queries("pg1", "shop")
+    assert (active.pid, active.query, active.duration_seconds) == (7, "select 'card 4111'", 0.25)
+    assert "4111" not in repr(active)
+    async with asked({"data": [{"query_id": "9", "query": "select $1", "calls": 3}]}) as (_, fly):
+        (slow,) = await fly.postgres.list_slow_queries("pg1", range=3600)
+    assert (slow.query_id, slow.calls) == ("9", 3)
+    assert "select" not in repr(slow)
+
+
+async def test_queries_are_asked_for_with_values_that_the_api_accepts() -> None:
+    fly = FlyClient("token")
+    for blank in ("", " "):
+        with pytest.raises(InvalidInput, match="not the name of a database"):
+            await fly.postgres.list_active_queries("pg1", blank)
+    for outside in (0, 604_801):
+        with pytest.raises(InvalidInput, match=f"range is {outside}, but must be from 1 to 604800 seconds"):
+            await fly.postgres.list_slow_queries("pg1", range=outside)
+
+
 @pytest.mark.parametrize("given", [{}, {"backup_id": "b", "pitr_time": "2026-01-01T00:00:00Z"}])
 async def test_a_restore_is_from_one_thing(given: dict[str, str]) -> None:
     with pytest.raises(InvalidInput, match="either"):

@@ -58,6 +58,9 @@ def test_addresses_are_allocated_listed_and_released(shop: Shop) -> None:
     assert shop.ask("ips", "release", "web", ip).exit_code == 2
     assert shop.said("ips", "release", "web", ip, "--yes") == f"released {ip}\n"
     assert shop.json("ips", "list", "web") == []
+    pair = shop.json("ips", "allocate", "web", "--type", "egress_pair", "--region", "iad")
+    assert {row["ip"] for row in shop.json("ips", "list", "web")} == set(pair["ip_pair"].values())
+    assert "ip" not in pair or pair["ip"] is None
 
 
 def test_an_address_of_no_known_kind_is_wrong(shop: Shop) -> None:

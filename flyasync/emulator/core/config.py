@@ -18,14 +18,13 @@ _CONFIG = {
 _INIT = {"exec": "[]string", "entrypoint": "[]string", "cmd": "[]string", "tty": "bool", "swap_size_mb": "int"}
 _FILE = {"guest_path": "string", "raw_value": "string", "secret_name": "string", "mode": "int"}
 _GUEST = {
-    "cpu_kind": "string",
-    "cpus": "int",
-    "memory_mb": "int",
-    "max_memory_mb": "int",
-    "gpu_kind": "string",
-    "gpus": "int",
-}
-_MOUNT = {"volume": "string", "path": "string", "name": "string", "size_gb": "int"}
+    "cpu_kind": "string", "cpus": "int", "memory_mb": "int", "max_memory_mb": "int", "gpu_kind": "string",
+    "gpus": "int", "required_host_features": "[]string",
+}  # fmt: skip
+_MOUNT = {
+    "volume": "string", "path": "string", "name": "string", "size_gb": "int", "extend_threshold_percent": "int",
+    "add_size_gb": "int", "add_size_percent": "int", "min_add_size_gb": "int", "size_gb_limit": "int",
+}  # fmt: skip
 _SERVICE = {
     "protocol": "string", "internal_port": "int", "ports": "[]MachinePort", "autostart": "bool",
     "min_machines_running": "int", "concurrency": "MachineServiceConcurrency", "checks": "[]MachineServiceCheck",
@@ -104,3 +103,5 @@ def _demand_mountable(mounts: list[Json]) -> None:
         for key in ("volume", "path"):
             if not mount.get(key):
                 raise bad_request(f"config.mounts: {key} is required")
+        if mount.get("add_size_gb") and mount.get("add_size_percent"):
+            raise bad_request("config.mounts: add_size_gb and add_size_percent are mutually exclusive")

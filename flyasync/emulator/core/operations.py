@@ -85,6 +85,8 @@ _TABLE: Mapping[str, Mapping[str, str]] = {
     _P + "/databases/{database_name}/extensions": {"GET": "listPostgresExtensions", "POST": "enablePostgresExtension"},
     _P + "/databases/{database_name}/extensions/{extension_name}": {"DELETE": "disablePostgresExtension"},
     _P + "/fork": {"POST": "forkPostgres"},
+    _P + "/queries/active": {"GET": "listPostgresActiveQueries"},
+    _P + "/queries/slow": {"GET": "listPostgresSlowQueries"},
     _P + "/restore": {"POST": "restorePostgres"},
     _P + "/users": {"GET": "listPostgresUsers", "POST": "createPostgresUser"},
     _P + "/users/{username}": {"DELETE": "deletePostgresUser", "PATCH": "updatePostgresUserRole"},

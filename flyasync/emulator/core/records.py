@@ -343,6 +343,7 @@ class VolumeRecord:
     created_at: float
     updated_at: float
     schedule: StateSchedule
+    required_host_features: tuple[str, ...] = ()
     host_status: str = "ok"
     machine_id: str | None = None
     # A destroyed machine can keep its claim for a short time.

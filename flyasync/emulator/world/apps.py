@@ -20,9 +20,14 @@ _LOCK_SECONDS = 300.0
 def create(
     world: World, name: str, *, org_slug: str, network: str, role: str = "", idempotency_key: str = ""
 ) -> AppRecord:
-    """Create an app under a free name; a repeated request with the same key returns the app of the first."""
+    """Create an app under a free name; a repeated request with the same key returns the app of the first.
+
+    The key is for one request: with another name, it raises 422.
+    """
     made = world.app_by_key.get((org_slug, idempotency_key)) if idempotency_key else None
     if made is not None and world.apps.get(made.name) is made:
+        if name not in {"", made.name}:
+            raise ApiError(422, f"idempotency_key was already used to create the app {made.name!r}")
         return made
     # Official clients match this text and code.
     if not _NAME.fullmatch(name):

@@ -10,7 +10,14 @@ from flyasync.emulator.core.records import AddressRecord, AppRecord
 from flyasync.emulator.core.regions import CODES, NEAREST
 from flyasync.emulator.world.world import World
 
-KINDS = ("v4", "v6", "shared_v4", "private_v6", "egress-pair")
+# Both spellings of a pair: the text of the API document has one, its list of types the other.
+_EGRESS = {
+    "egress_v4": ("egress_v4",),
+    "egress_v6": ("egress_v6",),
+    "egress-pair": ("egress_v4", "egress_v6"),
+    "egress_pair": ("egress_v4", "egress_v6"),
+}
+KINDS = ("v4", "v6", "shared_v4", "private_v6", *_EGRESS)
 
 
 def assign(
@@ -25,42 +32,29 @@ def assign(
     machine_id: str = "",
 ) -> list[AddressRecord]:
     """Assign an address of this type, or both of a pair; the shared address of an app is always the same."""
-    random = world.random
-    is_shared, is_egress = kind == "shared_v4", kind == "egress-pair"
     if kind not in KINDS:
         raise bad_request(f"invalid type: {kind!r}")
     if region not in {"", "global", *CODES}:
         raise bad_request(f"unknown region {region!r}")
-    match kind:
-        case "v4":
-            ips = [_v4(random)]
-        case "v6":
-            ips = [_v6(random)]
-        case "private_v6":
-            # Flycast: a private address behind the proxy.
-            ips = [ids.private_ip(random)]
-        case "shared_v4":
-            # An app has at most one: the proxy distinguishes apps by host name.
-            if shared := [address for address in app.addresses.values() if address.is_shared]:
-                return shared
-            ips = [f"66.241.{random.randint(124, 125)}.{random.randint(1, 254)}"]
-        case _:
-            ips = [_v4(random), _v6(random)]
+    # An app has at most one shared address: the proxy distinguishes apps by host name.
+    if kind == "shared_v4" and (shared := [address for address in app.addresses.values() if address.is_shared]):
+        return shared
+    is_egress = kind in _EGRESS
     found = [
         AddressRecord(
-            ip=ip,
-            type=kind,
+            ip=_ip(world.random, each),
+            type=each,
             # An egress address belongs to a region; an ingress address is announced everywhere.
             region=region or (NEAREST if is_egress else "global"),
             service_name=service_name,
             created_at=world.clock,
-            is_shared=is_shared,
+            is_shared=kind == "shared_v4",
             is_egress=is_egress,
             network=network,
             network_org=network_org,
             machine_id=machine_id,
         )
-        for ip in ips
+        for each in _EGRESS.get(kind, (kind,))
     ]
     app.addresses |= {address.ip: address for address in found}
     return found
@@ -83,9 +77,13 @@ def promote(app: AppRecord, ip: str) -> None:
     }
 
 
-def _v4(random: Random) -> str:
-    return f"137.66.{random.randint(0, 255)}.{random.randint(1, 254)}"
-
-
-def _v6(random: Random) -> str:
+def _ip(random: Random, kind: str) -> str:
+    match kind:
+        case "shared_v4":
+            return f"66.241.{random.randint(124, 125)}.{random.randint(1, 254)}"
+        case "private_v6":
+            # Flycast: a private address behind the proxy.
+            return ids.private_ip(random)
+        case "v4" | "egress_v4":
+            return f"137.66.{random.randint(0, 255)}.{random.randint(1, 254)}"
     return f"2a09:8280:1::{random.randint(1, 0xFFFF):x}:{random.randint(1, 0xFFFF):x}"

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 ROLES = ("schema_admin", "writer", "reader")
 # In seconds; real clusters take minutes.
-_BECOMING_READY = (20.0, 60.0)
+_CREATING, _INITIALIZING, _DELETING = (5.0, 15.0), (15.0, 45.0), (5.0, 15.0)
 _BACKING_UP = (2.0, 10.0)
 _MOST_GB = 1000
 
@@ -88,7 +88,9 @@ def create(world: World, new: NewCluster) -> ClusterRecord:
         pg_major_version=new.pg_major_version,
         postgis_enabled=new.postgis_enabled,
         created_at=world.clock,
-        schedule=StateSchedule.start(world.clock, "creating").then(world.draw(_BECOMING_READY), "ready"),
+        schedule=StateSchedule.start(world.clock, "creating")
+        .then(world.draw(_CREATING), "initializing")
+        .then(world.draw(_INITIALIZING), "ready"),
         databases={"fly-db": _extensions()},
     )
     add_user(world, cluster, "fly-user", "schema_admin")
@@ -116,10 +118,11 @@ def copy(world: World, source: ClusterRecord, name: str) -> ClusterRecord:
 
 
 def find(world: World, cluster_id: str) -> ClusterRecord:
-    """Return a cluster; raise 410 for a deleted one, 404 for an unknown one."""
-    cluster = found(world.clusters, cluster_id, "postgres cluster")
+    """Return a cluster; raise 410 for one that is deleted or is being deleted, 404 for an unknown one."""
+    cluster = found(world.clusters, cluster_id, "Cluster")
     if cluster.deleted_at is not None:
-        raise ApiError(410, "postgres cluster was deleted")
+        is_gone = cluster.schedule.state(world.clock) == "deleted"
+        raise ApiError(410, f"This cluster {'has been' if is_gone else 'is being'} deleted")
     return cluster
 
 
@@ -135,7 +138,7 @@ def listed(world: World, org_slug: str, *, with_deleted: bool) -> list[ClusterRe
 def delete(world: World, cluster: ClusterRecord) -> None:
     """Delete a cluster permanently."""
     cluster.deleted_at = world.clock
-    cluster.schedule = StateSchedule.start(world.clock, "deleted")
+    cluster.schedule = StateSchedule.start(world.clock, "deleting").then(world.draw(_DELETING), "deleted")
 
 
 def add_user(world: World, cluster: ClusterRecord, username: str, role: str) -> PostgresUserRecord:
@@ -178,7 +181,7 @@ def disable(cluster: ClusterRecord, database: str, extension: str) -> None:
 
 def back_up(world: World, cluster: ClusterRecord, kind: str) -> BackupRecord:
     """Start a backup; raise 409 while another one is running."""
-    if kind not in {"full", "incr"}:
+    if kind not in {"full", "incr", "diff"}:
         raise bad_request(f"invalid type: {kind!r}")
     if any(backup.finished_at > world.clock for backup in cluster.backups.values()):
         raise ApiError(409, "a backup is already in progress")

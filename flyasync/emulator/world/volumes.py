@@ -35,6 +35,7 @@ class NewVolume:
     auto_backup_enabled: bool = True
     source_volume_id: str | None = None
     snapshot_id: str | None = None
+    required_host_features: tuple[str, ...] = ()
 
 
 def create(world: World, app: str, new: NewVolume) -> VolumeRecord:
@@ -66,6 +67,7 @@ def create(world: World, app: str, new: NewVolume) -> VolumeRecord:
         fstype=new.fstype,
         snapshot_retention=new.snapshot_retention,
         auto_backup_enabled=new.auto_backup_enabled,
+        required_host_features=new.required_host_features,
         created_at=world.clock,
         updated_at=world.clock,
         schedule=StateSchedule.start(world.clock, "creating" if source or new.snapshot_id else "created"),

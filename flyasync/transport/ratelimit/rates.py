@@ -31,8 +31,8 @@ _ACTIONS = {
     "platform": "placements regions",
     "postgres": (
         "attach create create_backup create_database create_user delete delete_database delete_user detach "
-        "disable_extension enable_extension fork get list list_backups list_databases list_extensions list_users "
-        "restore rotate_password update_user_role user_credentials"
+        "disable_extension enable_extension fork get list list_active_queries list_backups list_databases "
+        "list_extensions list_slow_queries list_users restore rotate_password update_user_role user_credentials"
     ),
     "secret_keys": "decrypt delete encrypt generate get list set sign verify",
     "secrets": "delete get list set update",

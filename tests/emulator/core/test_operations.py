@@ -60,7 +60,10 @@ BODIES: dict[str, Any] = {
     "mpgCreateUser": {"user_name": "bob", "db_name": "fly-db"},
     "mpgSetRole": {"role": "writer"},
 }
-QUERIES = {"listApps": "?org_slug=personal", "listPostgres": "?org_slug=personal", "waitMachine": "?state=started"}
+QUERIES = {
+    "listApps": "?org_slug=personal", "listPostgres": "?org_slug=personal", "waitMachine": "?state=started",
+    "listPostgresActiveQueries": "?database=fly-db", "listPostgresSlowQueries": "?range=3600",
+}  # fmt: skip
 TEXTS = {"requestKmsToken", "requestOidcToken"}
 EMPTY = {
     "deleteApp": 202,

@@ -26,11 +26,32 @@ async def test_an_address_is_assigned_and_released(api: Api, kind: str, version:
     assert (gone.status, gone.error) == (404, "ip assignment not found")
 
 
-async def test_a_pair_for_egress_has_two_addresses(api: Api) -> None:
-    said = (await api.post(IPS, {"type": "egress-pair", "region": "lhr"})).body
-    assert (said["egress"], said["region"]) == (True, "lhr")
-    rows = (await api.get(IPS)).body["ips"]
-    assert {row["ip"] for row in rows} == {said["ip_pair"]["v4"], said["ip_pair"]["v6"]}
+@pytest.mark.parametrize("kind", ["egress-pair", "egress_pair"])
+async def test_a_pair_for_egress_has_two_addresses(api: Api, kind: str) -> None:
+    said = (await api.post(IPS, {"type": kind, "region": "lhr"})).body
+    assert (said["ip"], said["egress"], said["region"]) == (None, True, "lhr")
+    rows = {row["ip"]: row for row in (await api.get(IPS)).body["ips"]}
+    assert rows.keys() == {said["ip_pair"]["v4"], said["ip_pair"]["v6"]}
+    assert rows[said["ip_pair"]["v4"]]["type"] == "egress_v4"
+    assert rows[said["ip_pair"]["v6"]]["type"] == "egress_v6"
+
+
+@pytest.mark.parametrize(("kind", "version"), [("egress_v4", 4), ("egress_v6", 6)])
+async def test_an_egress_address_can_be_of_one_version(api: Api, kind: str, version: int) -> None:
+    said = (await api.post(IPS, {"type": kind, "region": "lhr"})).body
+    assert (ipaddress.ip_address(said["ip"]).version, said["egress"], "ip_pair" in said) == (version, True, False)
+
+
+async def test_only_a_flycast_address_has_a_network(api: Api) -> None:
+    asked = {"type": "private_v6", "network": "other", "org_slug": "acme"}
+    assert (await api.post(IPS, asked)).body["network"] == {"name": "other", "org_slug": "acme"}
+    assert (await api.post(IPS, {"type": "private_v6"})).body["network"] == {"name": "", "org_slug": "personal"}
+    assert (await api.post(IPS, {"type": "v6", "network": "other"})).body["network"] is None
+    await api.post("/v1/apps", {"name": "apart", "org_slug": "personal", "network": "own"})
+    own = await api.post("/v1/apps/apart/ip_assignments", {"type": "private_v6"})
+    assert own.body["network"] == {"name": "own", "org_slug": "personal"}
+    (shown,) = (await api.get("/v1/apps/apart/ip_assignments")).body["ips"]
+    assert shown["network"] == own.body["network"]
 
 
 async def test_an_app_has_one_shared_address(api: Api) -> None:

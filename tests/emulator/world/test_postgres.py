@@ -34,19 +34,30 @@ async def test_a_cluster_is_ready_after_a_while(api: Api) -> None:
         20,
         True,
     )
-    await asyncio.sleep(60)
-    assert (await data(api, path))["status"] == "ready"
+    await asyncio.sleep(15)
+    assert (await data(api, path))["status"] == "initializing"
+    await asyncio.sleep(45)
+    found = await data(api, path)
+    assert (found["status"], found["storage_used_bytes"], found["storage_provisioned_bytes"]) == ("ready", None, None)
+    await asyncio.sleep(3600)
+    found = await data(api, path)
+    assert 0 < found["storage_used_bytes"] < found["storage_provisioned_bytes"] == 20 * 1024**3
 
 
 async def test_a_deleted_cluster_is_gone(api: Api) -> None:
     path = await cluster(api)
     assert (await delete(api, path)).status == 204
     for said in (await api.get(path), await delete(api, path), await api.get(f"{path}/users")):
-        assert (said.status, said.error) == (410, "postgres cluster was deleted")
+        assert (said.status, said.error) == (410, "This cluster is being deleted")
     assert await data(api, f"{CLUSTERS}?org_slug=personal") == []
     (row,) = await data(api, f"{CLUSTERS}?org_slug=personal&include_deleted=true")
+    assert row["status"] == "deleting"
+    await asyncio.sleep(15)
+    gone = await api.get(path)
+    assert (gone.status, gone.error) == (410, "This cluster has been deleted")
+    (row,) = await data(api, f"{CLUSTERS}?org_slug=personal&include_deleted=true")
     assert (row["status"], row["deleted_at"] is not None) == ("deleted", True)
-    assert (await api.get(f"{CLUSTERS}/none")).error == "postgres cluster not found"
+    assert (await api.get(f"{CLUSTERS}/none")).error == "Cluster not found"
     assert (await api.get(CLUSTERS)).error == "org_slug is required"
 
 
@@ -143,3 +154,27 @@ async def test_a_cluster_is_restored_from_its_past(api: Api) -> None:
         assert (await api.post(f"{path}/restore", body)).body["data"]["status"] == "creating"
     assert (await api.post(f"{path}/restore", {"backup_id": "none"})).error == "backup not found"
     assert (await api.post(f"{path}/restore", {})).error == "either backup_id or pitr_time is required"
+
+
+async def test_the_queries_of_a_cluster_are_none(api: Api) -> None:
+    path = await cluster(api)
+    for query in ("active?database=fly-db", "slow", "slow?range=1", "slow?range=604800"):
+        assert await data(api, f"{path}/queries/{query}") == []
+
+
+@pytest.mark.parametrize("query", ["active", "active?database=", "active?database=%20"])
+async def test_active_queries_are_those_of_a_database(api: Api, query: str) -> None:
+    said = await api.get(f"{await cluster(api)}/queries/{query}")
+    assert (said.status, said.body) == (422, {"error": "database must be a non-empty string"})
+
+
+@pytest.mark.parametrize("text", ["0", "604801", "-1", "1.5", "a", "", "9" * 5000])
+async def test_slow_queries_are_those_of_a_week_at_most(api: Api, text: str) -> None:
+    said = await api.get(f"{await cluster(api)}/queries/slow?range={text}")
+    assert (said.status, said.body) == (422, {"error": "range must be an integer between 1 and 604800 seconds"})
+
+
+@pytest.mark.parametrize("query", ["active?database=fly-db", "slow"])
+async def test_the_queries_of_an_unknown_cluster_are_not_found(api: Api, query: str) -> None:
+    said = await api.get(f"{CLUSTERS}/none/queries/{query}")
+    assert (said.status, said.body) == (404, {"error": "Cluster not found"})

@@ -28,6 +28,32 @@ async def test_a_volume_has_what_other_clients_need(api: Api) -> None:
     assert (await api.get(VOLUMES)).body == [found]
 
 
+async def test_hosts_have_what_machines_and_volumes_require(api: Api) -> None:
+    plain = await volume(api)
+    assert (plain["type"], plain["host_features"], plain["required_host_features"]) == ("local", [], [])
+    features = {"required_host_features": ["nvme"]}
+    found = await volume(api, compute={"cpus": 1, **features})
+    assert (found["host_features"], found["required_host_features"]) == (["nvme"], ["nvme"])
+    machine = await api.machine(config={"guest": features, **mounting(found)})
+    assert machine["config"]["guest"]["required_host_features"] == machine["host_features"] == ["nvme"]
+    for body in ({"compute": {"required_host_features": "nvme"}}, {"compute": {"required_host_features": [1]}}):
+        wrong = await api.post(VOLUMES, {"name": "data", **body})
+        assert wrong.status == 400
+        assert "MachineGuest.compute.required_host_features of type" in wrong.error
+
+
+async def test_a_volume_grows_by_gigabytes_or_by_percent(api: Api) -> None:
+    found = await volume(api)
+    mount = {"volume": found["id"], "path": "/data", "extend_threshold_percent": 80, "add_size_percent": 20}
+    both = {"image": "nginx", "mounts": [{**mount, "add_size_gb": 1}]}
+    said = await api.post("/v1/apps/web/machines", {"config": both})
+    text = "config.mounts: add_size_gb and add_size_percent are mutually exclusive"
+    assert (said.status, said.error) == (400, text)
+    by_percent = {**mount, "min_add_size_gb": 2, "add_size_gb": 0}
+    machine = await api.machine(config={"mounts": [by_percent]})
+    assert machine["config"]["mounts"] == [by_percent]
+
+
 async def test_a_machine_goes_where_its_volume_is_and_claims_it(api: Api) -> None:
     found = await volume(api)
     machine = await api.machine(config=mounting(found))

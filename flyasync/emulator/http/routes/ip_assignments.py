@@ -14,22 +14,26 @@ _ASSIGN = {"type": "string", "region": "string", "org_slug": "string", "network"
 @HANDLERS.serves("listAppIPAssignments")
 def listing(world: World, request: ApiRequest) -> ApiResponse:
     """List the addresses of an app."""
-    return ApiResponse(body={"ips": [address(world, item) for item in world.app(request.app).addresses.values()]})
+    app = world.app(request.app)
+    return ApiResponse(body={"ips": [address(world, app, item) for item in app.addresses.values()]})
 
 
 @HANDLERS.serves("createAppIPAssignment")
 def assign(world: World, request: ApiRequest) -> ApiResponse:
-    """Assign an address; a pair is also returned under a key of its own."""
+    """Assign an address; a pair is returned under a key of its own, and no single address."""
+    app = world.app(request.app)
     body = request.body(_ASSIGN, "assignIPRequest")
     found = ip_assignments.assign(
         world,
-        world.app(request.app),
+        app,
         body.get("type") or "",
         region=body.get("region") or "",
         service_name=body.get("service_name") or "",
+        network=body.get("network") or "",
+        network_org=body.get("org_slug") or "",
     )
-    shown = address(world, found[0])
-    pair = {"ip_pair": {"v4": found[0].ip, "v6": found[1].ip}} if found[1:] else {}
+    shown = address(world, app, found[0])
+    pair = {"ip": None, "ip_pair": {"v4": found[0].ip, "v6": found[1].ip}} if found[1:] else {}
     # The list has the type, this response does not.
     return ApiResponse(body={key: value for key, value in shown.items() if key != "type"} | pair)
 

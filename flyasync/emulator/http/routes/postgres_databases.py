@@ -1,5 +1,8 @@
-"""Databases, extensions and users of Managed Postgres clusters over HTTP."""
+"""Databases, extensions, users and queries of Managed Postgres clusters over HTTP."""
 
+import re
+
+from flyasync.emulator.core.errors import ApiError
 from flyasync.emulator.core.records import PostgresUserRecord
 from flyasync.emulator.http.handler import Handler, Handlers
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
@@ -12,6 +15,8 @@ HANDLERS = Handlers[Handler]()
 
 _EXTENSION = {"name": "string", "schema": "string", "create_schema": "bool"}
 _USER = {"username": "string", "role": "string"}
+_RANGE = re.compile("[0-9]{1,6}")
+_LONGEST_RANGE = 604_800
 
 
 @HANDLERS.serves("listPostgresDatabases")
@@ -103,6 +108,25 @@ def rotate_password(world: World, request: ApiRequest) -> ApiResponse:
     user = _user(world, request)
     postgres.rotate_password(world, user)
     return data(views_postgres.credentials(user))
+
+
+@HANDLERS.serves("listPostgresActiveQueries")
+def active_queries(world: World, request: ApiRequest) -> ApiResponse:
+    """List the queries that a database executes; there are none, since no database runs here."""
+    cluster_of(world, request)
+    if not request.query.get("database", "").strip():
+        raise ApiError(422, "database must be a non-empty string")
+    return data([])
+
+
+@HANDLERS.serves("listPostgresSlowQueries")
+def slow_queries(world: World, request: ApiRequest) -> ApiResponse:
+    """List the slowest queries of a cluster; there are none, since no database runs here."""
+    cluster_of(world, request)
+    text = request.query.get("range", "1")
+    if not _RANGE.fullmatch(text) or not 1 <= int(text) <= _LONGEST_RANGE:
+        raise ApiError(422, f"range must be an integer between 1 and {_LONGEST_RANGE} seconds")
+    return data([])
 
 
 def _user(world: World, request: ApiRequest) -> PostgresUserRecord:

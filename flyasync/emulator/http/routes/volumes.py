@@ -3,6 +3,7 @@
 from typing import Any
 
 from flyasync.emulator.core.errors import bad_request
+from flyasync.emulator.core.go_json import check
 from flyasync.emulator.http.handler import Handler, Handlers
 from flyasync.emulator.http.request import ApiRequest, ApiResponse
 from flyasync.emulator.http.views import volumes as views
@@ -30,7 +31,12 @@ def create(world: World, request: ApiRequest) -> ApiResponse:
     """Create a volume."""
     body = request.body(_CREATE, "CreateVolumeRequest")
     given: dict[str, Any] = {key: body[key] for key in _READ if body.get(key) is not None}
-    volume = volumes.create(world, request.app, volumes.NewVolume(**{"name": "", **given}))
+    # Of the machine that will mount it, only what its host must have matters here.
+    compute = body.get("compute") or {}
+    check(compute, {"required_host_features": "[]string"}, "MachineGuest", "compute.")
+    features = tuple(compute.get("required_host_features") or ())
+    new = volumes.NewVolume(**{"name": "", **given, "required_host_features": features})
+    volume = volumes.create(world, request.app, new)
     return ApiResponse(body=views.volume(world, volume))
 
 

@@ -53,8 +53,10 @@ def region(world: World, record: RegionRecord) -> Json:
     }
 
 
-def address(world: World, record: AddressRecord) -> Json:
-    """Return an IP address."""
+def address(world: World, app: AppRecord, record: AddressRecord) -> Json:
+    """Return an IP address of an app; only a Flycast address has a network, whose name is empty for the default one."""
+    name = record.network or ("" if app.network == "default" else app.network)
+    network = {"name": name, "org_slug": record.network_org or app.org_slug}
     return {
         "ip": record.ip,
         "type": record.type,
@@ -62,6 +64,7 @@ def address(world: World, record: AddressRecord) -> Json:
         "service_name": record.service_name,
         "shared": record.is_shared,
         "egress": record.is_egress,
+        "network": network if record.type == "private_v6" else None,
         "created_at": world.stamp(record.created_at),
     }
 

@@ -29,6 +29,8 @@ def machine(
         "updated_at": world.stamp(record.updated_at),
         # flyctl replaces every machine for which this is not `ok`.
         "host_status": record.host_status,
+        # Every host has what its machines require.
+        "host_features": record.config["guest"].get("required_host_features") or [],
         "cordoned": record.is_cordoned,
     }
     if not summary:

@@ -8,11 +8,14 @@ from flyasync.emulator.world.world import World
 # No database listens at these endpoints.
 _PORT = 5432
 _BYTES = 30_000_000
+_GB = 1024**3
+_SECONDS_UNTIL_MEASURED = 3600.0
 
 
 def cluster(world: World, record: ClusterRecord) -> Json:
-    """Return a cluster."""
+    """Return a cluster; its storage is null until it has been measured."""
     plan = PLANS[record.plan]
+    is_measured = world.clock - record.created_at >= _SECONDS_UNTIL_MEASURED
     shown = _summary(world, record) | {
         "disk_size_gb": record.disk_size_gb,
         "cpus": plan.cpus,
@@ -21,6 +24,9 @@ def cluster(world: World, record: ClusterRecord) -> Json:
         "replicas": 1,
         "pg_major_version": record.pg_major_version,
         "postgis_enabled": record.postgis_enabled,
+        # The data is of the same size as every backup.
+        "storage_used_bytes": _BYTES if is_measured else None,
+        "storage_provisioned_bytes": record.disk_size_gb * _GB if is_measured else None,
         "organization": {"name": record.org_slug, "slug": record.org_slug},
     }
     direct = {"host": f"direct.{record.id}.flympg.net", "port": _PORT}

@@ -35,6 +35,10 @@ def volume(world: World, record: VolumeRecord, *, behind: float = 0.0) -> Json:
         "snapshot_retention": record.snapshot_retention,
         "auto_backup_enabled": record.auto_backup_enabled,
         "host_dedication_key": "",
+        "type": "local",
+        # Every host has what its volumes require.
+        "host_features": list(record.required_host_features),
+        "required_host_features": list(record.required_host_features),
         "host_status": record.host_status,
     }
 

@@ -110,6 +110,11 @@ async def test_a_repeat_with_the_same_key_returns_the_app(api: Api) -> None:
     for other in ({"idempotency_key": "k2"}, {"idempotency_key": ""}, {"org_slug": "acme"}):
         taken = await api.post("/v1/apps", body | other)
         assert (taken.status, taken.body["status"]) == (422, "name_taken")
+    wrong = await api.post("/v1/apps", body | {"app_name": "other"})
+    assert (wrong.status, wrong.error) == (422, "idempotency_key was already used to create the app 'api'")
+    assert "status" not in wrong.body
+    nameless = await api.post("/v1/apps", {key: value for key, value in body.items() if key != "app_name"})
+    assert nameless.body == first.body
     await api.ask("DELETE", "/v1/apps/api")
     assert (await api.post("/v1/apps", body)).body["id"] != first.body["id"]
 
@@ -158,10 +163,10 @@ async def test_an_unknown_region_is_refused(api: Api) -> None:
 
 def test_the_table_holds_every_operation_once() -> None:
     found = list(operations())
-    assert len(found) == 98
-    assert len({(operation.method, operation.path) for operation in found}) == 98
+    assert len(found) == 100
+    assert len({(operation.method, operation.path) for operation in found}) == 100
     actions = {operation.action for operation in found}
-    assert len(actions) == 98
+    assert len(actions) == 100
     assert LONG_HANDLERS.keys() == {"createApp", "waitMachine"}
     everything = actions | {operation.action for operation in companions()}
     assert sorted([*HANDLERS, *LONG_HANDLERS]) == sorted(everything)
