@@ -40,7 +40,7 @@ class IPAssignments:
         Args:
             app: the app.
             type: `v4`, `v6`, `shared_v4` or `private_v6`; for outgoing connections `egress_v4`, `egress_v6`, or
-                `egress_pair` for both, which older versions of the API call `egress-pair`.
+                `egress_pair` for both, which the API also spells `egress-pair`.
             region: the region in which an egress address is used.
             org_slug: the organization that may reach a `private_v6`.
             network: the network that may reach a `private_v6`.
