@@ -12,12 +12,13 @@ PACKAGE = Path(__file__).parent.parent / "flyasync"
 # What the packages and files at the top may import, besides themselves.
 TOP: dict[str, set[str]] = {
     "safe_text": set(),
+    "cancellation": set(),
     "errors": {"safe_text"},
     "models": {"errors", "safe_text"},
     "transport": {"errors", "safe_text"},
-    "api": {"errors", "safe_text", "models", "transport"},
-    "deploy": {"errors", "safe_text", "models", "api"},
-    "pool": {"errors", "safe_text", "models", "api"},
+    "api": {"errors", "safe_text", "cancellation", "models", "transport"},
+    "deploy": {"errors", "safe_text", "cancellation", "models", "api"},
+    "pool": {"errors", "safe_text", "cancellation", "models", "api"},
     "emulator": set(),
     "testing": {"models", "api", "pool", "emulator", ""},  # "": the public names, as users import them
     "otel": {"errors", "transport"},

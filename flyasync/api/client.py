@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from flyasync.api.graphql import GraphQL
 from flyasync.api.resource import Caller
 from flyasync.api.spans import Spans
+from flyasync.cancellation import unscoped
 from flyasync.errors import InvalidInput, MissingToken
 from flyasync.models.redaction import secret_texts
 from flyasync.safe_text import hidden
@@ -242,12 +243,13 @@ class FlyClient:
 
         A call that is cut raises ClientClosed, whose `may_have_happened` shows whether it may have been carried out.
         """
-        try:
-            await asyncio.gather(self._sender.close(grace=grace), self._companion.close(grace=grace))
-        finally:
-            # Closed last, since calls that finish during the grace period count in the shared limits.
-            if self._shared:
-                await self._shared.close()
+        with unscoped():
+            try:
+                await asyncio.gather(self._sender.close(grace=grace), self._companion.close(grace=grace))
+            finally:
+                # Closed last, since calls that finish during the grace period count in the shared limits.
+                if self._shared:
+                    await self._shared.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 from flyasync.api.client import FlyClient
 from flyasync.api.fly_toml import load_fly_toml
 from flyasync.api.webhook import Webhook
+from flyasync.cancellation import cancelled_once, unscoped
 from flyasync.deploy.estimate import timed
 from flyasync.deploy.from_fly_toml import spec_of
 from flyasync.deploy.plan.config_merge import REPLACEABLE
@@ -784,6 +785,7 @@ class DeployBuilder:
         decision = await Planner(fly, self.deployment(), self._saved).decide()
         return evolve(decision, plan=timed(decision.plan, fly))
 
+    @cancelled_once
     async def execute(self, fly: FlyClient) -> DeployReport:
         """Deploy, and report what runs where; `report.ok` is true if that meets the spec.
 
@@ -846,13 +848,15 @@ class DeployBuilder:
             await deploy
         finally:
             deploy.cancel()
-            await asyncio.gather(deploy, return_exceptions=True)
+            with unscoped():
+                await asyncio.gather(deploy, return_exceptions=True)
 
     async def plan_undo(self, fly: FlyClient, *, every_group: bool = False) -> Plan:
         """Return what `undo` would do now; changes nothing. Raises what `undo` raises."""
         self._check_api(fly)
         return timed((await self._undoing(fly, self.spec.launch or None, every_group=every_group)).plan, fly)
 
+    @cancelled_once
     async def undo(self, fly: FlyClient, *, every_group: bool = False) -> DeployReport:
         """Undo the last release of the group, from the records that Fly.io keeps of its machines.
 

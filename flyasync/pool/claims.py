@@ -1,10 +1,9 @@
 """Claim a machine of a pool and return it. The machine's lease is the claim, so the API ends that of a dead holder."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from secrets import token_hex
-from typing import Any
 
 from attrs import define, evolve
 
@@ -13,6 +12,7 @@ from flyasync.api.machines.create_once import Creation
 from flyasync.api.machines.leases import HeldLease
 from flyasync.api.machines.shared_lists import SharedLists
 from flyasync.api.resource import TROUBLE
+from flyasync.cancellation import finished
 from flyasync.errors import (
     AlreadyStarting,
     FlyError,
@@ -112,7 +112,7 @@ class Claims:
             try:
                 yield ClaimedMachine(self._fly, self._spec().app, key, machine)
             finally:
-                await _shielded(self._give_back(machine, held))
+                await finished(self._give_back(machine, held))
                 self._emit(MachineReleased(key=key, machine_id=machine.id, seconds=clock() - got))
 
     async def _reserve(self, claim: AsyncExitStack, key: str) -> None:
@@ -120,7 +120,7 @@ class Claims:
         async with self._returned:
             await self._returned.wait_for(lambda: key not in self._keys)
         self._keys.add(key)
-        claim.push_async_callback(self._return, key)
+        claim.push_async_callback(lambda: finished(self._return(key)))
 
     async def _return(self, key: str) -> None:
         self._keys.discard(key)
@@ -226,7 +226,7 @@ class Claims:
                 return None
             except asyncio.CancelledError:
                 if made := creation.machine:
-                    await _shielded(self._delete(made, made.nonce, DestroyReason.RELEASED))
+                    await finished(self._delete(made, made.nonce, DestroyReason.RELEASED))
                 raise
             # The machine may have been found after a lost response, which had the nonce.
             nonce = machine.nonce or (await self._fly.leases.get(spec.app, machine.id)).nonce
@@ -236,7 +236,7 @@ class Claims:
                 served = await self._serve(evolve(machine, state="started"), held)
             except BaseException:
                 # Nobody else would: it has the key of this claim.
-                await _shielded(self._delete(machine, held.nonce, DestroyReason.UNUSABLE))
+                await finished(self._delete(machine, held.nonce, DestroyReason.UNUSABLE))
                 raise
             claim.push_async_exit(attempt.pop_all())
             return served, held
@@ -334,13 +334,3 @@ class _Search:
 def now_of(lease: Lease, ttl: int) -> float:
     """Return the unix time by the API's clock at which a lease of `ttl` seconds was acquired or refreshed."""
     return float((lease.expires_at or 0) - ttl)
-
-
-async def _shielded(work: Coroutine[Any, Any, None]) -> None:
-    """Finish `work`; a cancellation takes effect only after that."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise

@@ -9,6 +9,7 @@ from typing import Literal, Self
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
+from flyasync.cancellation import cancelled_once, unscoped
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
 from flyasync.pool.claimed import ClaimedMachine
@@ -145,6 +146,7 @@ class MachinePool:
         """Count the pool's machines, as a list that is at most a second old shows them."""
         return await self._keeper.status()
 
+    @cancelled_once
     async def reconcile(self, *, replace_outdated: bool = False) -> Reconciled:
         """Do one round now, as a cron job does: recycle what dead holders left, create what is missing.
 
@@ -154,6 +156,7 @@ class MachinePool:
         """
         return await self._keeper.reconcile(replace_outdated=replace_outdated)
 
+    @cancelled_once
     async def drain(self) -> Reconciled:
         """Destroy every machine that is not claimed. A pool that is open elsewhere creates new ones."""
         return await self._keeper.drain()
@@ -167,11 +170,12 @@ class MachinePool:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._is_closed = True
-        if self._keeping:
-            self._keeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeping
-        await self._claims.ended()
+        with unscoped():
+            if self._keeping:
+                self._keeping.cancel()
+                with suppress(asyncio.CancelledError):
+                    await self._keeping
+            await self._claims.ended()
 
     def _spec(self) -> PoolSpec:
         return self._given

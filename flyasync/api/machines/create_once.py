@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from secrets import token_hex
 from typing import Protocol, TypedDict, Unpack
@@ -9,6 +10,7 @@ from typing import Protocol, TypedDict, Unpack
 from attrs import Factory, define, evolve
 
 from flyasync.api.machines.named_volumes import NamedVolumes, mounting
+from flyasync.cancellation import ended
 from flyasync.errors import FlyError, NameTaken, NoCapacity, NoFreeVolume, NotFound, RateLimited, Scope, VolumeInUse
 from flyasync.models.config import MachineConfig
 from flyasync.models.lint.linter import check_config, refuse
@@ -258,7 +260,7 @@ class CreateOnce:
         create = asyncio.ensure_future(self._create(creation.app, config, name=creation.name, flight=flight, **options))
         try:
             return await asyncio.shield(create)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             was_in_doubt = creation.may_have_happened
             creation.doubt(is_in_doubt=was_in_doubt or flight.is_out)
             flight.abandon()
@@ -266,12 +268,12 @@ class CreateOnce:
             if not flight.is_out:
                 create.cancel()
             # 2. It has been sent: wait for the response. 3. A second cancellation ends that too, and the doubt remains.
-            try:
-                creation.known(await create)
-            except asyncio.CancelledError:
-                pass
-            except FlyError as error:
-                creation.doubt(is_in_doubt=was_in_doubt or error.may_have_happened)
+            await ended(create, cancelled)
+            with suppress(asyncio.CancelledError):
+                try:
+                    creation.known(create.result())
+                except FlyError as error:
+                    creation.doubt(is_in_doubt=was_in_doubt or error.may_have_happened)
             raise
 
     async def _find(

@@ -9,6 +9,7 @@ from attrs import Factory, define, frozen
 
 from flyasync.api.machines.create_once import CreateOnce, CreateOptions, Creation
 from flyasync.api.machines.shared_lists import SharedLists
+from flyasync.cancellation import finished
 from flyasync.errors import AlreadyStarting, FlyError, LeaseHeld, NameTaken, NotFound, WaitFailed, WrongState
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, Machine, expected_checks
@@ -164,7 +165,7 @@ class EnsureRunning:
             # The last caller leaves before the end. A create that was sent is awaited, as `create_once` promises.
             if call.leave() and not task.done():
                 task.cancel()
-                await asyncio.wait([task])
+                await finished(asyncio.wait([task]))
 
     async def _run(self, call: _Call) -> Ensured:
         with call.timed("find"):

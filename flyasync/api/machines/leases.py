@@ -10,6 +10,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from flyasync.api.resource import TROUBLE, Caller, given, request
+from flyasync.cancellation import ended, finished, unscoped
 from flyasync.errors import FlyError, InvalidInput, LeaseHeld, NoReplyInTime
 from flyasync.models.lease import Lease
 from flyasync.transport.request import Flight, Repeat
@@ -94,16 +95,16 @@ class Leases:
         acquiring = asyncio.ensure_future(self._acquire_or_find(app, machine_id, ttl=ttl, mark=mark, flight=flight))
         try:
             return await asyncio.shield(acquiring)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             # 1. The request has not been sent: it must not be sent any more. 2. It has been sent: wait for the nonce in
             #    the response, to release the lease. 3. That takes too long, or is cancelled too: the lease expires.
             flight.abandon()
             if not flight.is_out:
                 acquiring.cancel()
-            with suppress(FlyError, TimeoutError):
+            with suppress(FlyError, asyncio.CancelledError):
                 async with asyncio.timeout(ttl):
-                    lease = await acquiring
-                await self._release_shielded(app, machine_id, lease.nonce, ttl=ttl)
+                    await ended(acquiring, cancelled)
+                await self._release_shielded(app, machine_id, acquiring.result().nonce, ttl=ttl)
             raise
 
     @asynccontextmanager
@@ -209,12 +210,7 @@ class Leases:
 
     async def _release_shielded(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> None:
         """Release the lease; a cancellation takes effect only after that."""
-        release = asyncio.ensure_future(self._release_in_time(app, machine_id, nonce, ttl=ttl))
-        try:
-            await asyncio.shield(release)
-        except asyncio.CancelledError:
-            await release
-            raise
+        await finished(self._release_in_time(app, machine_id, nonce, ttl=ttl))
 
     async def _release_in_time(self, app: str, machine_id: str, nonce: str, *, ttl: int) -> None:
         """Release the lease within `ttl` seconds; if that fails, it expires by then."""
@@ -256,7 +252,8 @@ async def _cancelled_at_the_end_of(guard: Callable[[], Awaitable[FlyError]]) -> 
         if guardian.done():
             body.uncancel()
         guardian.cancel()
-        await asyncio.wait([guardian])
+        with unscoped():
+            await asyncio.wait([guardian])
     if not guardian.cancelled():
         raise guardian.result()
 

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
+from flyasync.cancellation import unscoped
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.many.executors import Executor, Job, LocalExecutor
 from flyasync.deploy.plan.spec import DeploySpec
@@ -106,7 +107,8 @@ async def deploy_many(
         while (report := await bulk.next()) is not None:
             yield report
     finally:
-        await bulk.end()
+        with unscoped():
+            await bulk.end()
 
 
 class _BulkDeploy:

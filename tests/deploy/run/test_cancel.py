@@ -1,8 +1,11 @@
 """A deploy that is cancelled: nothing new, nothing unnamed, and a report all the same."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
+import anyio
 import pytest
 
 from flyasync import DeployBuilder, DeployReport, Emulator, Event, Fault, Finished, FlyClient, Machine, Result
@@ -22,6 +25,19 @@ async def cancelled_after(seconds: float, builder: DeployBuilder, fly: FlyClient
     return events[-1].report
 
 
+async def ended_by_a_scope(seconds: float, builder: DeployBuilder, fly: FlyClient) -> DeployReport:
+    """Deploy in a scope of anyio, which cancels at every await until it is left."""
+    events: list[Event] = []
+    with anyio.move_on_after(seconds) as scope:
+        await builder.on_event(events.append).execute(fly)
+    assert scope.cancelled_caught
+    assert isinstance(events[-1], Finished)
+    return events[-1].report
+
+
+Cancel = Callable[[float, DeployBuilder, FlyClient], Awaitable[DeployReport]]
+
+
 async def everything(emulator: Emulator, fly: FlyClient) -> tuple[Machine, ...]:
     """The machines after every request in flight has arrived."""
     await asyncio.sleep(60)
@@ -29,10 +45,13 @@ async def everything(emulator: Emulator, fly: FlyClient) -> tuple[Machine, ...]:
     return await fly.machines.list("web")
 
 
+@pytest.mark.parametrize("cancel", [cancelled_after, ended_by_a_scope])
 @pytest.mark.parametrize("seconds", [0.8, 0.9, 1.0, 1.2, 1.5, 2.1, 3.3, 5.0, 8.0])
-async def test_whenever_it_comes_the_report_names_everything_that_is_there(base: DeployBuilder, seconds: float) -> None:
+async def test_whenever_it_comes_the_report_names_everything_that_is_there(
+    base: DeployBuilder, seconds: float, cancel: Cancel
+) -> None:
     async with world(seed=1, latency=LATENCY, boot=(2, 6)) as (emulator, fly):
-        report = await cancelled_after(seconds, base.count(3), fly)
+        report = await cancel(seconds, base.count(3), fly)
         creates = total(emulator, "createMachine")
         there = await everything(emulator, fly)
         assert total(emulator, "createMachine") == creates
@@ -49,10 +68,11 @@ async def test_whenever_it_comes_the_report_names_everything_that_is_there(base:
     assert "to continue, run the same launch again (v1)" in str(report) or len(there) == 9
 
 
-async def test_a_create_under_way_is_heard_out(base: DeployBuilder) -> None:
+@pytest.mark.parametrize("cancel", [cancelled_after, ended_by_a_scope])
+async def test_a_create_under_way_is_heard_out(base: DeployBuilder, cancel: Cancel) -> None:
     """Slow answers: the creates were sent when the cancellation comes, and are done long after it."""
     async with world(seed=1, faults=[Fault(does="delay", action="createMachine", seconds=20)]) as (emulator, fly):
-        report = await cancelled_after(1.5, base.count(2), fly)
+        report = await cancel(1.5, base.count(2), fly)
         assert total(emulator, "createMachine") == 3
         there = await everything(emulator, fly)
     assert report.seconds == pytest.approx(21, abs=2)
@@ -152,3 +172,22 @@ async def test_cancelled_before_it_began_it_has_done_nothing(base: DeployBuilder
         with pytest.raises(asyncio.CancelledError):
             await deploy
         assert total(emulator, "createMachine") == 0
+
+
+@pytest.mark.parametrize("cancel", [cancelled_after, ended_by_a_scope])
+@pytest.mark.parametrize("seconds", [2.5, 4.0, 6.0, 9.0])
+async def test_an_update_releases_its_leases(base: DeployBuilder, seconds: float, cancel: Cancel) -> None:
+    async with world(seed=1, latency=LATENCY, boot=(2, 4)) as (emulator, fly):
+        await base.rolling().execute(fly)
+        update = base.with_image("nginx:2").with_launch("v2").rolling()
+        await cancel(seconds, update, fly)
+        assert [each.id for each in emulator.world.machines.values() if each.lease] == []
+
+
+async def test_events_that_a_scope_stops_reading(base: DeployBuilder) -> None:
+    async with world(seed=1, faults=[Fault(does="delay", action="createMachine", seconds=20)]) as (emulator, fly):
+        with anyio.move_on_after(1.5):
+            async with aclosing(base.stream(fly)) as events:
+                async for _ in events:
+                    pass
+        assert len(emulator.world.machines) == 3
