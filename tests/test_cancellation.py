@@ -43,7 +43,7 @@ class CountingLoop(VirtualTimeLoop):
     calls = 0
 
     def call_soon(
-        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         self.calls += 1
         return super().call_soon(callback, *args, context=context)
