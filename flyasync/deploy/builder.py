@@ -538,6 +538,8 @@ class DeployBuilder:
         if_lost: Literal["fork", "new"] | None = None,
         extend_threshold_percent: int | None = None,
         add_size_gb: int | None = None,
+        add_size_percent: int | None = None,
+        min_add_size_gb: int | None = None,
         size_gb_limit: int | None = None,
         snapshot_retention: int | None = None,
         scheduled_snapshots: bool | None = None,
@@ -555,8 +557,10 @@ class DeployBuilder:
             size_gb: the size of a new volume, 1 to 500 GB.
             if_lost: what to do if a machine has to leave the host of its volume.
             extend_threshold_percent: extend the volume automatically when this share of it is used, 50 to 99 percent.
-                For all three settings of the extension, None keeps what a machine has, and 0 removes it.
+                For all settings of the extension, None keeps what a machine has, and 0 removes it.
             add_size_gb: by how much it is extended, 1 to 100 GB.
+            add_size_percent: by how much of its size it is extended instead, rounded up to whole GB.
+            min_add_size_gb: the least that `add_size_percent` adds.
             size_gb_limit: up to which size, at most 500 GB.
             snapshot_retention: days for which snapshots of a new volume are kept, 1 to 60; the API's default is 5.
             scheduled_snapshots: whether snapshots of a new volume are taken automatically; the API's default is True.
@@ -568,6 +572,8 @@ class DeployBuilder:
             if_lost=if_lost,
             extend_threshold_percent=extend_threshold_percent,
             add_size_gb=add_size_gb,
+            add_size_percent=add_size_percent,
+            min_add_size_gb=min_add_size_gb,
             size_gb_limit=size_gb_limit,
             snapshot_retention=snapshot_retention,
             scheduled_snapshots=scheduled_snapshots,

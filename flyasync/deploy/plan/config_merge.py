@@ -79,6 +79,7 @@ _OF_ONE_UPDATE = frozenset({ADOPTED, RETIRED, REPLACED_IMAGE}) | ORIGIN_KEYS
 
 _EXCLUSIVE: Mapping[type[Model], tuple[tuple[str, ...], ...]] = {
     MachineConfig: (("guest", "size"),),
+    Mount: (("add_size_gb", "add_size_percent"), ("add_size_gb", "min_add_size_gb")),
     File: (("raw_value", "secret_name", "image_config"),),
     ContainerHealthcheck: (("http", "tcp", "exec"),),
 }
@@ -90,6 +91,8 @@ _AS_UNSET: Mapping[str, object] = {
     "guest.gpus": 1,
     "mounts.extend_threshold_percent": 0,
     "mounts.add_size_gb": 0,
+    "mounts.add_size_percent": 0,
+    "mounts.min_add_size_gb": 0,
     "mounts.size_gb_limit": 0,
 }
 """The values that mean the same as none: the API fills them in, or flyctl leaves them out where a fly.toml has them."""

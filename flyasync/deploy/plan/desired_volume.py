@@ -10,15 +10,20 @@ from flyasync.models.config import Mount, is_volume_name
 from flyasync.models.fly_toml.mounts import MountSection
 from flyasync.models.volume import Volume
 
-# The limits are from Fly's docs: machines/api/volumes-resource, and reference/configuration for the extension.
-_BOUNDS: Final = {
+# The limits are from Fly's docs: machines/api/volumes-resource, and reference/configuration for the extension. No upper
+# limit is documented for growth by percent.
+_BOUNDS: Final[Mapping[str, tuple[int, int | None]]] = {
     "size_gb": (1, 500),
     "extend_threshold_percent": (50, 99),
     "add_size_gb": (1, 100),
+    "add_size_percent": (1, None),
+    "min_add_size_gb": (1, None),
     "size_gb_limit": (1, 500),
     "snapshot_retention": (1, 60),
 }
-_EXTENSION: Final = ("extend_threshold_percent", "add_size_gb", "size_gb_limit")
+_OF_FLY_TOML: Final = ("extend_threshold_percent", "add_size_gb", "size_gb_limit")
+_BY_PERCENT: Final = ("add_size_percent", "min_add_size_gb")
+_EXTENSION: Final = (*_OF_FLY_TOML, *_BY_PERCENT)
 
 
 @frozen(kw_only=True)
@@ -28,8 +33,9 @@ class DesiredVolume:
     `if_lost` is what to do if the machine has to leave the host of the volume: `fork` the volume with its data to
     another host, or create a `new`, empty one. With None, the machine is left unchanged.
 
-    `extend_threshold_percent`, `add_size_gb` and `size_gb_limit` are those of `Mount`: of new machines, and of existing
-    ones after an update. None keeps what a machine has, 0 removes it. `snapshot_retention` (days) and
+    `extend_threshold_percent`, `add_size_gb`, `add_size_percent`, `min_add_size_gb` and `size_gb_limit` are those of
+    `Mount`: of new machines, and of existing ones after an update. None keeps what a machine has, 0 removes it; growth
+    by gigabytes replaces growth by percent, and the other way round. `snapshot_retention` (days) and
     `scheduled_snapshots` are for a volume that is created; an existing volume keeps its own.
     """
 
@@ -39,6 +45,8 @@ class DesiredVolume:
     if_lost: Literal["fork", "new"] | None = None
     extend_threshold_percent: int | None = None
     add_size_gb: int | None = None
+    add_size_percent: int | None = None
+    min_add_size_gb: int | None = None
     size_gb_limit: int | None = None
     snapshot_retention: int | None = None
     scheduled_snapshots: bool | None = None
@@ -47,10 +55,11 @@ class DesiredVolume:
     def of_section(cls, section: MountSection) -> Self:
         """Return the volume that one of a fly.toml's `[[mounts]]` states; raises InvalidInput for invalid values.
 
-        A fly.toml states the automatic extension completely, so a key that it lacks is removed from the machines.
+        A fly.toml states the automatic extension completely, so a key that it lacks is removed from the machines. It
+        has no keys for growth by percent, which a machine keeps unless the fly.toml states another growth.
         """
         mount = section.mount
-        stated: dict[str, Any] = {name: getattr(mount, name) or 0 for name in _EXTENSION}
+        stated: dict[str, Any] = {name: getattr(mount, name) or 0 for name in _OF_FLY_TOML}
         made = cls(
             name=mount.name or "",
             path=mount.path or "",
@@ -80,14 +89,19 @@ class DesiredVolume:
         for name, (least, most) in _BOUNDS.items():
             value: Any = getattr(self, name)
             is_unset = value is None or (value == 0 and name in _EXTENSION)
-            if not is_unset and (type(value) is not int or not least <= value <= most):
-                raise InvalidInput(
-                    f"{name} is {value!r}, but must be a whole number from {least} to {most}", parameter=name
-                )
-        if self.extend_threshold_percent and not self.add_size_gb:
+            if not is_unset and (type(value) is not int or value < least or (most is not None and value > most)):
+                bounds = f"from {least} to {most}" if most else f"of at least {least}"
+                raise InvalidInput(f"{name} is {value!r}, but must be a whole number {bounds}", parameter=name)
+        if self.extend_threshold_percent and not (self.add_size_gb or self.add_size_percent):
             raise InvalidInput(
-                "extend_threshold_percent has no effect without add_size_gb: state by how many GB the volume grows",
+                "extend_threshold_percent has no effect without add_size_gb or add_size_percent: state by how much the "
+                "volume grows",
                 parameter="extend_threshold_percent",
+            )
+        if self.add_size_gb and (self.add_size_percent or self.min_add_size_gb):
+            raise InvalidInput(
+                "add_size_gb excludes add_size_percent and min_add_size_gb: a volume grows either by GB or by percent",
+                parameter="add_size_gb",
             )
         if self.if_lost not in {None, "fork", "new"}:
             raise InvalidInput(f"if_lost is {self.if_lost!r}, but must be 'fork', 'new' or None")
@@ -99,6 +113,14 @@ class DesiredVolume:
         stated: dict[str, Any] = {
             name: value or None for name in _EXTENSION if (value := getattr(self, name)) is not None
         }
+        # 1. No growth is stated, and none by percent is removed: such growth is kept, with its threshold and limit.
+        if mount.add_size_percent and self.add_size_percent is None and not any(stated.values()):
+            stated = {}
+        # 2. One kind of growth is stated: it replaces the other, since the API refuses both.
+        elif self.add_size_gb:
+            stated |= dict.fromkeys(_BY_PERCENT)
+        elif self.add_size_percent:
+            stated["add_size_gb"] = None
         return evolve(mount, path=self.path, **stated)
 
     def mounts(self, current: Sequence[Mount] | None) -> tuple[Mount, ...]:

@@ -18,7 +18,8 @@ _POLICIES: Final = {"never": "no", "always": "always", "on-failure": "on-failure
 def guest(section: Section, host_dedication_id: str | None) -> Guest:
     """Read one of `[[vm]]`: `size`, overridden by `memory`, overridden by the single fields.
 
-    `kernel_args` may be a single string, as documented; flyctl requires a list.
+    `kernel_args` may be a single string, as documented; flyctl requires a list. flyctl does not know
+    `required_host_features` yet, and leaves them out.
     """
     memory_mb = section.size("memory", unit="m", thousand=1024)
     if memory_mb == 0:
@@ -33,6 +34,7 @@ def guest(section: Section, host_dedication_id: str | None) -> Guest:
         gpus=section.integer("gpus"),
         host_dedication_id=section.text("host_dedication_id"),
         kernel_args=section.words("kernel_args"),
+        required_host_features=section.texts("required_host_features"),
         persist_rootfs=section.text("persist_rootfs"),
     )
     section.finish()

@@ -97,6 +97,9 @@ def _check_mounts(mounts: Sequence[Mount], *, by_name: bool) -> Iterator[Finding
         if not (mount.path or "").startswith("/"):
             message = f"{shown(mount.path)} is not an absolute path"
             yield Finding("mount-path", "mounts[0].path", message, 'use one such as "/data"')
+        if mount.add_size_gb and mount.add_size_percent:
+            message = "the volume can grow by add_size_gb or by add_size_percent, not by both"
+            yield Finding("mount-step", "mounts[0].add_size_percent", message, "remove one of the two")
 
 
 def _check_texts(path: str, texts: Mapping[str, Any] | None) -> Iterator[Finding]:

@@ -69,9 +69,12 @@ def _warn_of_mount(path: str, mount: Mount) -> Iterator[Finding]:
         message = f"{threshold} percent is outside {_LEAST_PERCENT} to {_MOST_PERCENT}"
         yield warning("mount-threshold", f"{path}.extend_threshold_percent", message, "use a value within the limits")
     # The threshold alone has no effect.
-    if threshold and not step:
-        message = "extend_threshold_percent has no effect without add_size_gb"
+    if threshold and not (step or mount.add_size_percent):
+        message = "extend_threshold_percent has no effect without add_size_gb or add_size_percent"
         yield warning("mount-step", f"{path}.add_size_gb", message, "set it to 1 to 100 GB")
+    if mount.min_add_size_gb and not mount.add_size_percent:
+        message = "min_add_size_gb has no effect without add_size_percent"
+        yield warning("mount-step", f"{path}.min_add_size_gb", message, "set add_size_percent, or remove it")
     if step is not None and not 0 <= step <= _MOST_ADD_GB:
         message = f"{step} GB is outside 1 to {_MOST_ADD_GB}"
         yield warning("mount-step", f"{path}.add_size_gb", message, "use a value within the limits")

@@ -174,6 +174,19 @@ def test_files_and_mounts_are_merged_by_path() -> None:
     assert sent.mounts == (evolve(data, add_size_gb=1),)
 
 
+def test_the_growth_of_a_volume_is_kept_until_the_other_kind_is_stated() -> None:
+    def mounting(**growth: Any) -> MachineConfig:
+        return MachineConfig(mounts=(Mount(volume="vol_1", path="/data", **growth),))
+
+    guest = Guest(cpus=1, required_host_features=["nvme"])
+    by_percent = evolve(mounting(add_size_percent=20, min_add_size_gb=2), guest=guest)
+    kept = merged(by_percent, MachineConfig(mounts=(Mount(path="/data", size_gb_limit=9),), guest=Guest(memory_mb=512)))
+    assert kept.mounts == mounting(add_size_percent=20, min_add_size_gb=2, size_gb_limit=9).mounts
+    assert kept.guest == evolve(guest, memory_mb=512)
+    assert merged(by_percent, mounting(add_size_gb=1)).mounts == mounting(add_size_gb=1).mounts
+    assert merged(mounting(add_size_gb=1), mounting(add_size_percent=5)).mounts == mounting(add_size_percent=5).mounts
+
+
 def test_records_are_merged_by_field() -> None:
     current = MachineConfig(init=Init(cmd=("a",), swap_size_mb=512, extra={"x": 1}), restart=Restart(policy="no"))
     sent = merged(current, MachineConfig(init=Init(cmd=("b",)), restart=Restart(max_retries=2)))
@@ -319,7 +332,16 @@ def test_values_that_mean_the_same_as_none_are_no_difference() -> None:
         image="a",
         guest=Guest(cpus=8, gpu_kind="l40s", gpus=1),
         services=[Service(internal_port=80, protocol="tcp", ports=[Port(port=80, force_https=False)])],
-        mounts=[Mount(path="/data", extend_threshold_percent=0, add_size_gb=0, size_gb_limit=0)],
+        mounts=[
+            Mount(
+                path="/data",
+                extend_threshold_percent=0,
+                add_size_gb=0,
+                add_size_percent=0,
+                min_add_size_gb=0,
+                size_gb_limit=0,
+            ),
+        ],
     )
     assert not changes(bare, filled)
     assert not changes(filled, bare)

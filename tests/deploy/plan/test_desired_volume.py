@@ -24,6 +24,10 @@ GROWING = Mount(volume="vol_1", path="/data", extend_threshold_percent=80, add_s
         ({"extend_threshold_percent": 80}, "has no effect without add_size_gb"),
         ({"extend_threshold_percent": 80, "add_size_gb": 0}, "has no effect without add_size_gb"),
         ({"add_size_gb": 101}, "add_size_gb is 101, but must be a whole number from 1 to 100"),
+        ({"add_size_percent": -1}, "add_size_percent is -1, but must be a whole number of at least 1"),
+        ({"min_add_size_gb": 1.5}, "min_add_size_gb is 1.5"),
+        ({"add_size_gb": 1, "add_size_percent": 10}, "add_size_gb excludes add_size_percent"),
+        ({"add_size_gb": 1, "min_add_size_gb": 1}, "add_size_gb excludes add_size_percent and min_add_size_gb"),
         ({"size_gb_limit": -1}, "size_gb_limit is -1"),
         ({"snapshot_retention": 0}, "snapshot_retention is 0, but must be a whole number from 1 to 60"),
         ({"if_lost": "ask"}, "if_lost is 'ask'"),
@@ -44,6 +48,29 @@ def test_what_is_not_stated_of_the_extension_is_kept_and_a_zero_removes_it() -> 
     )
     assert DATA.mounts(None) == (Mount(name="data", path="/data"),)
     assert DATA.mounts([GROWING]) == (GROWING,)
+
+
+def test_growth_by_percent_is_kept_until_growth_is_stated_or_it_is_removed() -> None:
+    by_percent = Mount(
+        volume="vol_1", path="/data", extend_threshold_percent=80, add_size_percent=20, min_add_size_gb=2
+    )
+    without = DesiredVolume.of_section(MountSection(mount=Mount(name="data", path="/data")))
+    assert without.mounted(by_percent) == DATA.mounted(by_percent) == by_percent
+    by_gigabytes: dict[str, Any] = {"extend_threshold_percent": 90, "add_size_gb": 1}
+    section = MountSection(mount=Mount(name="data", path="/data", **by_gigabytes))
+    assert DesiredVolume.of_section(section).mounted(by_percent) == Mount(volume="vol_1", path="/data", **by_gigabytes)
+    removed: dict[str, Any] = {"extend_threshold_percent": 0, "add_size_percent": 0, "min_add_size_gb": 0}
+    stated = DesiredVolume(name="data", path="/data", **removed)
+    assert stated.checked().mounted(by_percent) == Mount(volume="vol_1", path="/data")
+
+
+def test_growth_by_percent_replaces_growth_by_gigabytes() -> None:
+    stated = DesiredVolume(name="data", path="/data", extend_threshold_percent=80, add_size_percent=25).checked()
+    assert stated.mounted(GROWING) == Mount(
+        volume="vol_1", path="/data", extend_threshold_percent=80, add_size_percent=25, size_gb_limit=50
+    )
+    named = Mount(name="data", path="/data", add_size_percent=25, min_add_size_gb=3)
+    assert DesiredVolume.of_mount(named).mounts(None) == (named,)
 
 
 def test_a_section_of_a_fly_toml_states_the_extension_completely() -> None:

@@ -244,6 +244,10 @@ def test_the_least() -> None:
             {"guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 512, "host_dedication_id": "h2"}},
         ),
         (
+            '[[vm]]\nsize = "shared-cpu-1x"\nrequired_host_features = ["nvme"]',
+            {"guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256, "required_host_features": ["nvme"]}},
+        ),
+        (
             '[[vm]]\ngpu_kind = "l40s"',
             {"guest": {"cpu_kind": "performance", "cpus": 8, "memory_mb": 16384, "gpu_kind": "l40s"}},
         ),

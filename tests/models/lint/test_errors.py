@@ -135,6 +135,11 @@ def test_configs_that_are_well(given: dict[str, Any]) -> None:
         ({"mounts": [Mount(volume="data", path="/data")]}, "mount-volume", "mounts[0].volume"),
         ({"mounts": [Mount(volume="vol_1")]}, "mount-path", "mounts[0].path"),
         ({"mounts": [Mount(volume="vol_1", path="data")]}, "mount-path", "mounts[0].path"),
+        (
+            {"mounts": [Mount(volume="vol_1", path="/data", add_size_gb=1, add_size_percent=10)]},
+            "mount-step",
+            "mounts[0].add_size_percent",
+        ),
         ({"standbys": ["m1"], "services": [Service()]}, "standbys", "standbys"),
         ({"files": [File(guest_path="/a")]}, "file-source", "files[0]"),
         ({"files": [File(guest_path="/a", raw_value="aGk=", secret_name="S")]}, "file-source", "files[0]"),
