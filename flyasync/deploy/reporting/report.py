@@ -546,7 +546,9 @@ class DeployReport:
     def to_dict(self) -> dict[str, Any]:
         """Return the whole report as a dict that can be dumped as JSON; `from_dict` reads it back."""
         data: dict[str, Any] = unstructure(self)
-        return {**data, "ok": self.ok, "status": str(self.status)}
+        # A remark has a wording for the command beside its text, which is Python's.
+        remarks = [str(remark) for remark in self.remarks]
+        return {**data, "remarks": remarks, "ok": self.ok, "status": str(self.status)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "DeployReport":
