@@ -6,8 +6,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from flyasync.testing import VirtualTimeLoop
+
+# An example has no deadline: the time that it takes shows how busy the computer is.
+settings.register_profile("flyasync", deadline=None)
+settings.load_profile("flyasync")
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
