@@ -151,6 +151,7 @@ class WorldCopy:
             "updated_at": self._seconds(one.updated_at),
             # A copy or a restore that is in progress ends after a moment.
             "schedule": {"steps": [{"at": 0.0, "state": one.state}, {"at": _SOON, "state": "created"}]},
+            "required_host_features": list(one.required_host_features or ()),
             "host_status": one.host_status or "ok",
             "machine_id": one.attached_machine_id or None,
         }

@@ -10,6 +10,7 @@ from attrs import define, field
 
 from flyasync.api.client import FlyClient
 from flyasync.models.config import MachineConfig
+from flyasync.models.guest import Guest
 from flyasync.models.json.codec import structure, unstructure
 from tests.cli.driver import Shop, flyasync, served
 
@@ -28,6 +29,7 @@ CONFIG = {
     "metadata": {"fly_process_group": "app", "flyasync_secrets": "4f53cda18c2baa0c", "owner": "ada"},
     "registry_login": "s3cr3t-unknown",
 }
+HARDWARE = Guest(required_host_features=["nvme"])
 SECRETS = ("s3cr3t", "czNjcjN0LWZpbGU")
 
 
@@ -77,9 +79,10 @@ async def everything_of(fly: FlyClient) -> dict[str, Any]:
         "checks": [[(check.name, check.status) for check in each.checks or ()] for each in machines],
         "events": [[(event.type, event.status, event.exit_event) for event in each.events or ()] for each in machines],
         "volumes": [
-            (each.id, each.state, each.size_gb, each.attached_machine_id) for each in await fly.volumes.list("web")
+            (each.id, each.state, each.size_gb, each.attached_machine_id, each.required_host_features)
+            for each in await fly.volumes.list("web")
         ],
-        "addresses": [(each.ip, each.type, each.shared) for each in await fly.ip_assignments.list("web")],
+        "addresses": [(each.ip, each.type, each.shared, each.network) for each in await fly.ip_assignments.list("web")],
         "certificates": [(each.hostname, each.status) async for each in fly.certificates.list("web")],
         "secrets": [(each.name, each.digest) for each in await fly.secrets.list("web")],
     }
@@ -87,7 +90,7 @@ async def everything_of(fly: FlyClient) -> dict[str, Any]:
 
 async def real_app() -> dict[str, Any]:
     async with FlyClient() as fly:
-        volume = await fly.volumes.create("web", name="data", region="lhr", size_gb=3)
+        volume = await fly.volumes.create("web", name="data", region="lhr", size_gb=3, compute=HARDWARE)
         config = structure(CONFIG, MachineConfig)
         mounted = structure(CONFIG | {"mounts": [{"volume": volume.id, "path": "/data"}]}, MachineConfig)
         first = await fly.machines.create("web", config, region="iad")
@@ -97,6 +100,7 @@ async def real_app() -> dict[str, Any]:
             await fly.machines.wait("web", machine.id, state="stopped" if machine.id == stopped.id else "started")
         await fly.machines.cordon("web", first.id)
         await fly.ip_assignments.create("web", type="shared_v4")
+        await fly.ip_assignments.create("web", type="private_v6", network="other", org_slug="acme")
         await fly.certificates.create_acme("web", "example.com")
         await fly.secrets.set("web", "PASSWORD", "s3cr3t-value")
         await asyncio.sleep(30)
