@@ -1,21 +1,13 @@
 """A claimed machine, as its holder sees it: where it is, and commands and files inside it."""
 
-import base64
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from attrs import frozen
 
 from flyasync.api.client import FlyClient
-from flyasync.errors import FileNotCopied, InvalidInput
+from flyasync.api.machines.files import MachineFiles
 from flyasync.models.machine import Machine
 from flyasync.models.machine_results import ExecResult
-
-CHUNK = 48 * 1024
-"""Bytes of a file in one request: 64 KiB of base64, which fits in a command's argument on Linux (128 KiB)."""
-
-LARGEST_FILE = 16 * 1024 * 1024
-"""Bytes of the largest file that is copied: over 300 requests at the rate of one exec a second."""
 
 
 @frozen
@@ -54,17 +46,7 @@ class ClaimedMachine:
 
         Raises InvalidInput for a larger file, FileNotCopied if a command fails, and what `exec` raises.
         """
-        if len(content) > LARGEST_FILE:
-            raise InvalidInput(
-                f"the file has {len(content)} bytes, but at most {LARGEST_FILE} can be copied: use a volume"
-            )
-        part, name = shlex.quote(f"{path}.part"), shlex.quote(path)
-        redirect = ">"
-        for chunk in _chunks(content):
-            text = base64.b64encode(chunk).decode()
-            await self._run(path, f"printf %s {text} | base64 -d {redirect} {part}")
-            redirect = ">>"
-        await self._run(path, f"mv {part} {name}")
+        await self._files().write(path, content)
 
     async def read_file(self, path: str) -> bytes:
         """Read a file of the machine, over `sh`, `dd` and `base64`, which its image needs.
@@ -74,27 +56,7 @@ class ClaimedMachine:
 
         Raises InvalidInput for a larger file, FileNotCopied if there is none, and what `exec` raises.
         """
-        name, content = shlex.quote(path), b""
-        while len(content) <= LARGEST_FILE:
-            skip = len(content) // CHUNK
-            result = await self._run(
-                path, f"dd if={name} bs={CHUNK} skip={skip} count=1 2>/dev/null | base64; test -r {name}"
-            )
-            chunk = base64.b64decode(result.stdout or "")
-            content += chunk
-            if len(chunk) < CHUNK:
-                return content
-        raise InvalidInput(
-            f"{path} has more than {LARGEST_FILE} bytes, which is the most that can be copied: use a volume"
-        )
+        return await self._files().read(path)
 
-    async def _run(self, path: str, script: str) -> ExecResult:
-        result = await self.exec(["sh", "-c", script])
-        if result.exit_code:
-            raise FileNotCopied(self.id, path, result.exit_code, result.stderr or "")
-        return result
-
-
-def _chunks(content: bytes) -> Iterator[bytes]:
-    """Yield the parts of a file; one empty part for an empty file."""
-    yield from (content[start : start + CHUNK] for start in range(0, len(content) or 1, CHUNK))
+    def _files(self) -> MachineFiles:
+        return MachineFiles(self.id, self.exec)

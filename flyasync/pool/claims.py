@@ -1,9 +1,11 @@
 """Claim a machine of a pool and return it. The machine's lease is the claim, so the API ends that of a dead holder."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from secrets import token_hex
+from weakref import WeakValueDictionary
 
 from attrs import define, evolve
 
@@ -19,6 +21,7 @@ from flyasync.errors import (
     LeaseHeld,
     NameTaken,
     NoCapacity,
+    NoFreeVolume,
     NotFound,
     PoolExhausted,
     WaitFailed,
@@ -37,13 +40,19 @@ from flyasync.pool.events import (
     OnPoolEvent,
 )
 from flyasync.pool.observed import Observed, is_of_pool
-from flyasync.pool.spec import KEPT_UNTIL, KEY, POOL, OnRelease, PoolSpec, Standby
+from flyasync.pool.spec import KEPT_UNTIL, KEY, OnRelease, PoolSpec, Standby
 
 LOOK_AGAIN = 1.0
 """Seconds between two attempts of a claim while the pool is exhausted: a list a second is all that the limit allows."""
 
+RECENT = 10.0
+"""Seconds for which a list is good enough to look for a free machine, or for what should be done about machines."""
+
 BOOT = 120.0
 """Seconds within which a machine must start for a claim; a machine that takes longer is replaced."""
+
+STOPPING = 15.0
+"""Seconds for which a claim waits for a machine that is stopping, or that has just stopped and refuses to start."""
 
 
 class Claims:
@@ -54,21 +63,32 @@ class Claims:
         self._spec = spec
         self._emit = on_event
         self._lists = SharedLists(fly.machines.list, include_leases=True)
+        self._listed: tuple[Machine, ...] = ()
+        self._listed_at = float("-inf")
         self._slots: set[str] = set()
-        self._keys: set[str] = set()
-        self._returned = asyncio.Condition()
-        self.waiting = 0
-        """The number of claims that have no machine yet; they take precedence over keeping machines ready."""
-
-    @property
-    def open(self) -> int:
+        # Claims of one key follow each other: by these locks in this process, by the lease across processes.
+        self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # More searches than the pool may have machines could not succeed at once; the others wait in order.
+        self._searches = asyncio.Semaphore(spec().max)
+        self._none_open = asyncio.Event()
+        self._none_open.set()
+        self.open = 0
         """The number of claims of this process, those that have no machine yet included."""
-        return len(self._keys)
+        self.searching = 0
+        """The number of claims that have no machine yet."""
 
-    async def observe(self) -> Observed:
-        """Return the machines of the pool from a list that is at most a second old."""
+    def resize(self) -> None:
+        """Let as many claims search at once as the pool may have machines now."""
+        self._searches = asyncio.Semaphore(self._spec().max)
+
+    async def observe(self, *, since: float | None = None) -> Observed:
+        """Return the machines of the pool from a list that is at most a second old, or was received after `since`."""
         spec = self._spec()
-        return Observed.of(spec, await self._lists.find(spec.app, {POOL: spec.name}))
+        if since is None or self._listed_at < since:
+            # All machines of the app: each of their names is in use, whether it is of this pool or not.
+            self._listed = await self._lists.find(spec.app)
+            self._listed_at = asyncio.get_running_loop().time()
+        return Observed.of(spec, self._listed)
 
     @contextmanager
     def occupy(self, slot: str) -> Iterator[None]:
@@ -90,11 +110,13 @@ class Claims:
         began = clock()
         search = _Search(key, region)
         async with AsyncExitStack() as claim:
-            self.waiting += 1
+            claim.enter_context(self._counted())
+            self.searching += 1
             try:
                 async with asyncio.timeout(timeout):
-                    await self._reserve(claim, key)
-                    machine, held, source = await self._find(claim, search)
+                    await claim.enter_async_context(self._keys.setdefault(key, asyncio.Lock()))
+                    async with self._searches:
+                        machine, held, source = await self._find(claim, search)
             except BaseException as error:
                 is_late = isinstance(error, TimeoutError)
                 failure = search.exhausted(self._spec(), timeout) if is_late else error
@@ -103,7 +125,7 @@ class Claims:
                     raise
                 raise failure from error
             finally:
-                self.waiting -= 1
+                self.searching -= 1
             got = clock()
             took = got - began
             self._emit(
@@ -115,131 +137,161 @@ class Claims:
                 await finished(self._give_back(machine, held))
                 self._emit(MachineReleased(key=key, machine_id=machine.id, seconds=clock() - got))
 
-    async def _reserve(self, claim: AsyncExitStack, key: str) -> None:
-        """Wait until no other claim of this process has the key; the lease orders those of other processes."""
-        async with self._returned:
-            await self._returned.wait_for(lambda: key not in self._keys)
-        self._keys.add(key)
-        claim.push_async_callback(lambda: finished(self._return(key)))
-
-    async def _return(self, key: str) -> None:
-        self._keys.discard(key)
-        async with self._returned:
-            self._returned.notify_all()
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.open += 1
+        self._none_open.clear()
+        try:
+            yield
+        finally:
+            self.open -= 1
+            if not self.open:
+                self._none_open.set()
 
     async def ended(self) -> None:
         """Wait until all claims of this process have ended."""
-        async with self._returned:
-            await self._returned.wait_for(lambda: not self._keys)
+        await self._none_open.wait()
 
     async def _find(self, claim: AsyncExitStack, search: "_Search") -> tuple[Machine, HeldLease, ClaimSource]:
         """Find a machine for a claim, and hold it until the claim ends; only the claim's timeout ends the search."""
+        # The limit of one list a second is for all processes. So an older list comes first, unless another process may
+        # keep a machine for the key by now.
+        is_kept = self._spec().on_release is OnRelease.KEEP
+        since = None if is_kept else asyncio.get_running_loop().time() - RECENT
         while True:
             try:
-                if found := await self._look(claim, search):
+                observed = search.saw(await self.observe(since=since))
+                if found := await self._take(claim, search, observed):
                     return found
+                if since is None:
+                    if not observed.of_key(search.key) and (made := await self._make(claim, search, observed)):
+                        return *made, ClaimSource.COLD
+                    await asyncio.sleep(LOOK_AGAIN)
             # Its result may be unknown, but no machine is lost by that: its lease expires, and the next list shows it.
-            except (NoCapacity, *TROUBLE) as refusal:
+            except (NoCapacity, NoFreeVolume, *TROUBLE) as refusal:
                 search.refused(refusal)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_AGAIN), self._returned:
-                    await self._returned.wait()
+                await asyncio.sleep(LOOK_AGAIN)
+            since = None
 
-    async def _look(self, claim: AsyncExitStack, search: "_Search") -> tuple[Machine, HeldLease, ClaimSource] | None:
-        """Try each machine that one list shows, then each slot without a machine."""
-        observed = search.saw(await self.observe())
+    async def _take(
+        self, claim: AsyncExitStack, search: "_Search", observed: Observed
+    ) -> tuple[Machine, HeldLease, ClaimSource] | None:
+        """Claim a machine that exists: the one that was claimed for the key before, or one that is free."""
         own = observed.of_key(search.key)
-        # 1. A machine that was claimed for the key before. If it is claimed now, wait until it no longer is.
-        # 2. A machine that is free.
         for machine in [own] if own else observed.free(search.region):
             if machine.lease or self.is_occupied(machine.name):
                 continue
             if held := await self._try(claim, machine, search.key):
                 return *held, ClaimSource.KEPT if own else ClaimSource.WARM
-        if own:
-            return None
-        # 3. A new one, in a slot without a machine. Another process may take the slot first.
-        for slot in observed.vacant():
-            if not self.is_occupied(slot) and (held := await self._create(claim, slot, search)):
-                return *held, ClaimSource.COLD
-        # 4. Each slot has a machine: one that no claim may have, or that is kept for another key, makes room.
-        if not observed.vacant() and (spare := [*observed.outdated(), *observed.kept()]):
-            await self.destroy(spare[0], DestroyReason.EVICTED, lambda _machine, _now: True)
+        return None
+
+    async def _make(
+        self, claim: AsyncExitStack, search: "_Search", observed: Observed
+    ) -> tuple[Machine, HeldLease] | None:
+        """Create a machine, or make room for one."""
+        # 1. In any slot without a machine, so that processes seldom choose the same one.
+        vacant = observed.vacant()
+        if slots := [slot for slot in vacant if not self.is_occupied(slot)]:
+            return await self._create(claim, random.choice(slots), search)  # noqa: S311 - spreads processes only
+        # 2. Each slot has a machine: one that no claim may have, or that is kept for another key, makes room, unless
+        #    there will be room for all claims that search.
+        if not vacant and observed.leaving() < self.searching:
+            spare = (each for each in [*observed.outdated(), *observed.kept()] if not self.is_occupied(each.name))
+            if evicted := next(spare, None):
+                await self.destroy(evicted, DestroyReason.EVICTED, lambda fresh, _now: not observed.is_usable(fresh))
         return None
 
     async def _try(self, claim: AsyncExitStack, machine: Machine, key: str) -> tuple[Machine, HeldLease] | None:
         """Claim a machine and make it serve; None if another client holds it, or it is of no use."""
         spec = self._spec()
-        async with AsyncExitStack() as attempt:
-            attempt.enter_context(self.occupy(machine.name))
-            try:
+        try:
+            async with AsyncExitStack() as attempt:
+                attempt.enter_context(self.occupy(machine.name))
                 lease = await self._lease(machine)
                 held = await attempt.enter_async_context(self._keep(machine, lease.nonce))
                 # The list lags, and may be a second old: only what is read under the lease counts.
                 fresh = await self._fly.machines.get(spec.app, machine.id)
-            except (LeaseHeld, NotFound):
-                return None
-            if not (is_of_pool(fresh, spec.name) and Observed(spec, {}).is_usable(fresh, key)):
-                return None
-            if KEY not in fresh.metadata:
-                await self._fly.machines.set_metadata(spec.app, fresh.id, KEY, key)
-            try:
-                served = await self._serve(fresh, held)
-            except (WaitFailed, WrongState, NoCapacity):
-                await self._delete(fresh, held.nonce, DestroyReason.UNUSABLE)
-                return None
-            claim.push_async_exit(attempt.pop_all())
-            return served, held
+                if not Observed.of(spec, [fresh]).is_usable(fresh, key):
+                    return None
+                if KEY not in fresh.metadata:
+                    await self._fly.machines.set_metadata(spec.app, fresh.id, KEY, key)
+                try:
+                    served = await self._serve(fresh, held)
+                except (WaitFailed, WrongState, NoCapacity):
+                    await self._discard(fresh, held.nonce, DestroyReason.UNUSABLE)
+                    return None
+                claim.push_async_exit(attempt.pop_all())
+                return served, held
+        # Another client has the lease, maybe since this one lost it; or the machine is gone.
+        except (LeaseHeld, NotFound):
+            return None
 
     async def _serve(self, machine: Machine, held: HeldLease) -> Machine:
         """Start the machine if necessary, and wait until its checks pass; return it as last observed."""
         app, machines = self._spec().app, self._fly.machines
+        if not machine.is_settled or machine.state == "created":
+            machine = evolve(machine, state=await machines.wait(app, machine.id, state="settled", timeout=STOPPING))
         if machine.state != "started":
-            if not machine.is_settled or machine.state == "created":
-                state = await machines.wait(app, machine.id, state="settled", timeout=BOOT)
-                machine = evolve(machine, state=state)
-            if machine.state != "started":
-                with suppress(AlreadyStarting):
-                    await machines.start(app, machine.id, nonce=held.nonce)
-                await machines.wait(app, machine.id, timeout=BOOT)
+            await self._start(machine, held)
             machine = evolve(machine, state="started", checks=None)
         if (checks := expected_checks(machine.config)) and not machine.checks_pass:
             machine = await machines.wait_healthy(app, machine.id, checks=checks, timeout=BOOT)
         return machine
 
+    async def _start(self, machine: Machine, held: HeldLease) -> None:
+        app, clock = self._spec().app, asyncio.get_running_loop().time
+        refused_until = clock() + STOPPING
+        while True:
+            try:
+                await self._fly.machines.start(app, machine.id, nonce=held.nonce)
+            except AlreadyStarting:
+                pass
+            except WrongState:  # for some seconds after a stop
+                if clock() >= refused_until:
+                    raise
+                await asyncio.sleep(1)
+                continue
+            await self._fly.machines.wait(app, machine.id, timeout=BOOT)
+            return
+
     async def _create(self, claim: AsyncExitStack, slot: str, search: "_Search") -> tuple[Machine, HeldLease] | None:
         """Create a machine that is claimed from its first moment; None if another client has the slot."""
-        spec = self._spec()
+        spec, clock, sent = self._spec(), asyncio.get_running_loop().time, list[float]()
         creation = Creation(
             app=spec.app,
             config=spec.config_for(search.key),
             name=slot,
             launch=f"pool-{token_hex(4)}",
             options={"lease_ttl": spec.claim_ttl, "region": spec.regions_from(search.region) or None},
+            on_leave=lambda: sent.append(clock()),
             is_urgent=True,
         )
-        async with AsyncExitStack() as attempt:
-            attempt.enter_context(self.occupy(slot))
-            try:
-                machine = await self._fly.machines.once.create(creation)
-            except NameTaken:
-                return None
-            except asyncio.CancelledError:
-                if made := creation.machine:
-                    await finished(self._delete(made, made.nonce, DestroyReason.RELEASED))
-                raise
-            # The machine may have been found after a lost response, which had the nonce.
-            nonce = machine.nonce or (await self._fly.leases.get(spec.app, machine.id)).nonce
-            held = await attempt.enter_async_context(self._keep(machine, nonce))
-            try:
-                await self._fly.machines.wait(spec.app, machine.id, timeout=BOOT, just_created=True)
-                served = await self._serve(evolve(machine, state="started"), held)
-            except BaseException:
-                # Nobody else would: it has the key of this claim.
-                await finished(self._delete(machine, held.nonce, DestroyReason.UNUSABLE))
-                raise
-            claim.push_async_exit(attempt.pop_all())
-            return served, held
+        try:
+            async with AsyncExitStack() as attempt:
+                attempt.enter_context(self.occupy(slot))
+                try:
+                    machine = await self._fly.machines.once.create(creation)
+                except asyncio.CancelledError:
+                    if made := creation.machine:
+                        await finished(self._discard(made, made.nonce, DestroyReason.RELEASED))
+                    raise
+                # It was found after a lost response, and maybe so late that another client holds its lease by now: it
+                # has the key, so the next list leads to it.
+                if clock() - sent[0] > spec.claim_ttl / 2:
+                    return None
+                nonce = machine.nonce or (await self._fly.leases.get(spec.app, machine.id)).nonce
+                held = await attempt.enter_async_context(self._keep(machine, nonce))
+                try:
+                    await self._fly.machines.wait(spec.app, machine.id, timeout=BOOT, just_created=True)
+                    served = await self._serve(evolve(machine, state="started"), held)
+                except BaseException:
+                    # Nobody else would: it has the key of this claim.
+                    await finished(self._discard(machine, held.nonce, DestroyReason.UNUSABLE))
+                    raise
+                claim.push_async_exit(attempt.pop_all())
+                return served, held
+        except (NameTaken, LeaseHeld, NotFound):
+            return None
 
     async def _give_back(self, machine: Machine, held: HeldLease) -> None:
         """Return a machine to the pool; what is not finished when the lease ends is left to `reconcile`."""
@@ -303,6 +355,12 @@ class Claims:
         with suppress(NotFound):
             await self._fly.machines.delete(self._spec().app, machine.id, force=True, nonce=nonce)
         self._emit(MachineDestroyed(machine_id=machine.id, reason=reason))
+
+    async def _discard(self, machine: Machine, nonce: str | None, reason: DestroyReason) -> None:
+        """Destroy a machine of no use; if that fails, `reconcile` does it later."""
+        with suppress(FlyError, TimeoutError):
+            async with asyncio.timeout(self._spec().claim_ttl):
+                await self._delete(machine, nonce, reason)
 
 
 @define

@@ -2,18 +2,20 @@
 
 import asyncio
 import logging
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from secrets import token_hex
 
-from attrs import Factory, define, frozen
+from attrs import Factory, frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.api.machines.create_once import Creation
 from flyasync.errors import Conflict, FlyError, NameTaken, NotFound
 from flyasync.models.machine import Machine
-from flyasync.pool.claims import BOOT, Claims
+from flyasync.pool.claims import BOOT, RECENT, Claims
 from flyasync.pool.events import DestroyReason, MachineCreated, OnPoolEvent
 from flyasync.pool.observed import Observed, is_abandoned
 from flyasync.pool.spec import KEY, PoolSpec, Standby
@@ -47,21 +49,18 @@ class Reconciled:
     failures: tuple[FlyError, ...] = ()
 
 
-@define
+@frozen
 class _Round:
-    """One round over the machines of a pool, as it proceeds."""
+    """One round over the machines of a pool, as it proceeds: the ids of new machines, why others were destroyed."""
 
-    created: int = 0
-    destroyed: Counter[DestroyReason] = Factory(Counter)
+    created: list[str] = Factory(list)
+    destroyed: list[DestroyReason] = Factory(list)
     failures: list[FlyError] = Factory(list)
-
-    def count_created(self) -> None:
-        """Count a machine that was created."""
-        self.created += 1
 
     def result(self) -> Reconciled:
         """Return what was done."""
-        return Reconciled(created=self.created, destroyed=dict(self.destroyed), failures=tuple(self.failures))
+        destroyed = dict(Counter(self.destroyed))
+        return Reconciled(created=len(self.created), destroyed=destroyed, failures=tuple(self.failures))
 
 
 class Keeper:
@@ -87,37 +86,52 @@ class Keeper:
         self._wake.set()
 
     async def run(self) -> None:
-        """Reconcile until cancelled: when something changes, and every 10 s; less often while creates fail."""
-        pause = EVERY
+        """Reconcile until cancelled: when something changes, and every 10 s; less often while that fails."""
+        clock = asyncio.get_running_loop().time
+        pause, ended = EVERY, float("-inf")
         while True:
             self._wake.clear()
-            failures: tuple[FlyError, ...] = ()
             try:
-                failures = (await self.reconcile()).failures
-            except FlyError as error:
+                # A list that a claim has received since the last round saves one.
+                observed = await self._claims.observe(since=max(ended, clock() - RECENT))
+                failures: tuple[Exception, ...] = (await self._round(observed)).failures
+            except Exception as error:  # noqa: BLE001 - `ready` may raise anything
                 failures = (error,)
             for failure in failures:
-                log.warning("pool %s of %s: %s", self._spec().name, self._spec().app, failure)
+                log.warning("pool %s of %s: %r", self._spec().name, self._spec().app, failure)
+            ended = clock()
             pause = min(2 * pause, LONGEST) if failures else EVERY
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                # Processes that were started together do not stay in step.
+                async with asyncio.timeout(pause * random.uniform(0.75, 1.25)):  # noqa: S311
                     await self._wake.wait()
             await asyncio.sleep(1)  # several changes at once cause one round
 
     async def reconcile(self, *, replace_outdated: bool = False) -> Reconciled:
         """Destroy what is left over, then create what is missing."""
-        spec, observed, done = self._spec(), await self._claims.observe(), _Round()
+        return await self._round(await self._claims.observe(), replace_outdated=replace_outdated)
+
+    async def _round(self, observed: Observed, *, replace_outdated: bool = False) -> Reconciled:
+        spec, ready, done = self._spec(), self._ready(), _Round()
         async with asyncio.TaskGroup() as work:
-            for machine, reason in self._left_over(observed, replace_outdated=replace_outdated):
+            for machine, reason in self._left_over(observed, ready, replace_outdated=replace_outdated):
                 work.create_task(self._destroy(machine, reason, done))
+            for machine in observed.free():
+                if machine.state == "started" and not self._claims.is_occupied(machine.name):
+                    work.create_task(self._rest(machine, done))
         free = observed.free()
-        missing = max(0, self._ready() - len(free)) if not self._claims.waiting else 0
-        # All processes fill the slots in the same order, so that two of them do not create more than is missing.
-        vacant = [slot for slot in observed.vacant() if not self._claims.is_occupied(slot)]
-        regions = self._least_filled(spec, free)
+        filled = Counter(each.region for each in free)
+        # One after the other, since the limit is one a second, and claims come first. All processes fill the slots in
+        # the same order, so that they do not create more than is missing; the first one continues, the others stop.
+        vacant = (slot for slot in observed.vacant() if not self._claims.is_occupied(slot))
         async with asyncio.TaskGroup() as work:
-            for slot in vacant[:missing]:
-                work.create_task(self._create(slot, next(regions), done))
+            for slot in islice(vacant, max(0, ready - len(free))):
+                region = min(spec.regions, key=filled.__getitem__, default=None)
+                if not (created := await self._create(slot, region, done)):
+                    break
+                filled[created.region] += 1
+                if spec.standby is Standby.SUSPENDED:
+                    work.create_task(self._rest(created, done, just_created=True))
         return done.result()
 
     async def drain(self) -> Reconciled:
@@ -140,46 +154,36 @@ class Keeper:
             max=self._spec().max,
         )
 
-    def _left_over(self, observed: Observed, *, replace_outdated: bool) -> Iterator[tuple[Machine, DestroyReason]]:
+    def _left_over(
+        self, observed: Observed, ready: int, *, replace_outdated: bool
+    ) -> Iterator[tuple[Machine, DestroyReason]]:
         """Yield the machines to destroy. Those of another config only on request: a rolling release has two configs."""
         yield from ((each, DestroyReason.ABANDONED) for each in observed.kept())
         outdated = [each for each in observed.outdated() if replace_outdated or self._is_useless(each)]
         yield from ((each, DestroyReason.OUTDATED) for each in outdated)
         # The machines in the last slots, so that all processes choose the same ones.
         free = sorted(observed.free(), key=lambda each: self._spec().slots().index(each.name))
-        yield from ((each, DestroyReason.SURPLUS) for each in free[max(self._ready(), 0) :])
+        yield from ((each, DestroyReason.SURPLUS) for each in free[ready:])
 
     def _is_useless(self, machine: Machine) -> bool:
         return machine.name not in self._spec().slots() or not machine.is_alive
 
     async def _destroy(self, machine: Machine, reason: DestroyReason, done: _Round) -> None:
-        spec = self._spec()
-
         def is_due(fresh: Machine, now: float) -> bool:
             if reason is DestroyReason.ABANDONED:
-                return is_abandoned(fresh, spec, now)
+                return is_abandoned(fresh, now)
             return reason is DestroyReason.DRAINED or KEY not in fresh.metadata
 
         if self._claims.is_occupied(machine.name):
             return
         try:
             if await self._claims.destroy(machine, reason, is_due):
-                done.destroyed[reason] += 1
+                done.destroyed.append(reason)
         except FlyError as error:
             done.failures.append(error)
 
-    def _least_filled(self, spec: PoolSpec, free: list[Machine]) -> Iterator[str | None]:
-        """Yield the region for each new machine, so that all regions have equally many that are free."""
-        filled = Counter(dict.fromkeys(spec.regions, 0))
-        filled.update(each.region for each in free if each.region in filled)
-        while True:
-            region = min(filled, key=filled.__getitem__, default=None)
-            if region:
-                filled[region] += 1
-            yield region
-
-    async def _create(self, slot: str, region: str | None, done: _Round) -> None:
-        """Create a machine that is ready, in the state in which machines wait."""
+    async def _create(self, slot: str, region: str | None, done: _Round) -> Machine | None:
+        """Create a machine that is ready, and return it; None if another process was faster, or it failed."""
         spec = self._spec()
         creation = Creation(
             app=spec.app,
@@ -194,15 +198,22 @@ class Keeper:
         try:
             with self._claims.occupy(slot):
                 machine = await self._fly.machines.once.create(creation)
-                done.count_created()
-                self._emit(MachineCreated(machine_id=machine.id, region=machine.region))
-                if spec.standby is Standby.SUSPENDED:
-                    await self._fly.machines.wait(spec.app, machine.id, timeout=BOOT, just_created=True)
         except NameTaken:
-            return  # another process was faster
+            return None
         except FlyError as error:
             done.failures.append(error)
-            return
-        if spec.standby is Standby.SUSPENDED:
-            with suppress(Conflict, NotFound):  # a claim has it by now
-                await self._claims.rest(machine)
+            return None
+        done.created.append(machine.id)
+        self._emit(MachineCreated(machine_id=machine.id, region=machine.region))
+        return machine
+
+    async def _rest(self, machine: Machine, done: _Round, *, just_created: bool = False) -> None:
+        """Bring a free machine that has started, or is about to, into the state in which machines wait."""
+        try:
+            if just_created:
+                await self._fly.machines.wait(self._spec().app, machine.id, timeout=BOOT, just_created=True)
+            await self._claims.rest(machine)
+        except (Conflict, NotFound):
+            pass  # a claim has it by now
+        except FlyError as error:
+            done.failures.append(error)

@@ -1,11 +1,12 @@
-"""The machines of a pool as one list shows them: which are free, claimed, kept or abandoned; pure."""
+"""The machines of a pool as one list shows them: which are free, claimed, kept or abandoned; pure but for chance."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import random
+from collections.abc import Iterable, Iterator, Mapping, Set as AbstractSet
 
 from attrs import frozen
 
 from flyasync.models.machine import Machine
-from flyasync.pool.spec import DIGEST, KEPT_UNTIL, KEY, POOL, OnRelease, PoolSpec
+from flyasync.pool.spec import DIGEST, KEPT_UNTIL, KEY, POOL, PoolSpec
 
 # A free machine that needs fewer steps is claimed first. One that is just being stopped or created is free too.
 _STEPS = {"started": 0, "suspended": 1, "stopped": 2}
@@ -22,15 +23,24 @@ class Observed:
 
     spec: PoolSpec
     machines: Mapping[str, Machine]
+    names: AbstractSet[str]
+    """The names of all machines of the app: one that is not of the pool, or whose host does not respond, has a slot."""
 
     @classmethod
     def of(cls, spec: PoolSpec, listed: Iterable[Machine]) -> "Observed":
-        """Select the machines of the pool from a list of the app's machines with their leases."""
-        return cls(spec, {each.name: each for each in listed if is_of_pool(each, spec.name)})
+        """Select the machines of the pool from a list of all machines of the app with their leases."""
+        existing = {each.name: each for each in listed if each.state != "destroyed"}
+        return cls(
+            spec, {name: each for name, each in existing.items() if is_of_pool(each, spec.name)}, existing.keys()
+        )
 
     def vacant(self) -> list[str]:
         """Return the slots without a machine."""
-        return [name for name in self.spec.slots() if name not in self.machines]
+        return [name for name in self.spec.slots() if name not in self.names]
+
+    def leaving(self) -> int:
+        """Return how many machines are being destroyed, whose slots will be vacant soon."""
+        return sum(each.state == "destroying" for each in self.machines.values())
 
     def of_key(self, key: str) -> Machine | None:
         """Return the machine that is claimed or kept for a key."""
@@ -39,19 +49,24 @@ class Observed:
     def free(self, region: str | None = None) -> list[Machine]:
         """Return the machines that anyone may claim: those in the region first, then those that start fastest."""
         free = [each for each in self._unclaimed() if self.is_usable(each)]
-        return sorted(free, key=lambda each: (each.region != region, _STEPS.get(each.state, 3)))
+        # In random order among equals, so that processes seldom try the same one.
+        return sorted(free, key=lambda each: (each.region != region, _STEPS.get(each.state, 3), random.random()))  # noqa: S311
 
     def is_usable(self, machine: Machine, key: str | None = None) -> bool:
-        """Whether a claim may have the machine: it was claimed for the key before, or is free and up to date."""
-        if not machine.is_alive:
+        """Whether a claim may have the machine: it was claimed for the key before, or is free and up to date.
+
+        A machine that an operator has cordoned is not for new claims.
+        """
+        if not (is_of_pool(machine, self.spec.name) and machine.is_alive and machine.host_is_ok):
             return False
         if KEY in machine.metadata:
             return machine.metadata[KEY] == key
-        return machine.metadata.get(DIGEST) == self.spec.digest and machine.name in self.spec.slots()
+        is_current = machine.metadata.get(DIGEST) == self.spec.digest and machine.name in self.spec.slots()
+        return is_current and not machine.cordoned
 
     def kept(self) -> list[Machine]:
-        """Return the machines that are kept for a key, those with the least time left first."""
-        return sorted((each for each in self._unclaimed() if each.is_alive and KEY in each.metadata), key=kept_until)
+        """Return the machines that are kept for a key or abandoned, those with the least time left first."""
+        return sorted((each for each in self._unclaimed() if KEY in each.metadata), key=kept_until)
 
     def outdated(self) -> list[Machine]:
         """Return the free machines that no claim may have: of another config, beyond `max`, or failed."""
@@ -65,13 +80,13 @@ class Observed:
         return (each for each in self.machines.values() if not each.lease and each.state != "destroying")
 
 
-def is_abandoned(machine: Machine, spec: PoolSpec, now: float) -> bool:
+def is_abandoned(machine: Machine, now: float) -> bool:
     """Whether a machine that has a key, and whose lease is held by nobody else, may be recycled.
 
     `now` is the unix time by the API's clock. Each claim holds the lease, so without one the holder has died, unless
     the machine is kept for its key.
     """
-    return KEY in machine.metadata and (spec.on_release is not OnRelease.KEEP or kept_until(machine) <= now)
+    return KEY in machine.metadata and not (machine.is_alive and kept_until(machine) > now)
 
 
 def kept_until(machine: Machine) -> float:

@@ -138,6 +138,7 @@ class MachinePool:
         """
         if max is not None:
             self._given = evolve(self._given, max=max)
+            self._claims.resize()
         if ready is not None:
             self._set_ready(ready)
         self._keeper.wake()

@@ -208,7 +208,8 @@ async def test_a_machine_that_does_not_start_is_destroyed_and_another_one_is_cla
     await settle(pool)
     emulator.faults.add(Fault(does="fail", name="pool-0", times=1))
     async with pool.acquire("user-7") as machine:
-        assert (machine.machine.name, machine.machine.state) == ("pool-1", "started")
+        assert machine.machine.state == "started"
+        assert names(emulator) == [machine.machine.name] != ["pool-0"]
 
 
 async def test_a_new_machine_that_fails_is_destroyed_and_its_error_raised(
@@ -260,7 +261,7 @@ async def test_a_lease_that_is_lost_ends_the_block(emulator: Emulator, fly: FlyC
 
     with pytest.raises(LeaseHeld):
         await use()
-    assert names(emulator) == ["pool-0"]  # another client holds it
+    assert len(names(emulator)) == 1  # another client holds it
 
 
 async def test_lost_responses_neither_lose_nor_duplicate_a_claim(emulator: Emulator, make_pool: MakePool) -> None:
@@ -468,8 +469,8 @@ async def test_an_observer_that_raises_changes_nothing(
     def observe(_event: PoolEvent) -> None:
         raise RuntimeError("an observer")
 
-    async with make_pool(on_event=observe).acquire("user-7"):
-        assert names(emulator) == ["pool-0"]
+    async with make_pool(on_event=observe).acquire("user-7") as machine:
+        assert names(emulator) == [machine.machine.name]
     assert "raised an exception" in caplog.text
 
 
