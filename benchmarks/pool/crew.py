@@ -27,6 +27,9 @@ class Crew:
     failures: Counter[int] = field(factory=Counter)
     """The exit codes of processes that ended by themselves with an error."""
 
+    errors: list[str] = field(factory=list)
+    """The last lines that those have written to stderr."""
+
     async def run(self, *, kills: int) -> None:
         """Serve all users, with so many kills, one a second."""
         dice = random.Random(1)
@@ -43,15 +46,17 @@ class Crew:
     async def _keep(self, number: int) -> None:
         while left := self._left(self.orders[number]):
             process = await asyncio.create_subprocess_exec(
-                *command(evolve(self.orders[number], users=left)), cwd=ROOT, stdin=asyncio.subprocess.DEVNULL
+                *command(evolve(self.orders[number], users=left)),
+                cwd=ROOT,
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
             )
             self._processes[number] = process
-            await process.wait()
-            if process.pid not in self.killed:
-                if process.returncode:
-                    self.failures[process.returncode] += 1
-                    await asyncio.sleep(1)
-                continue
+            _, printed = await process.communicate()
+            if process.returncode and process.pid not in self.killed:
+                self.failures[process.returncode] += 1
+                self.errors.append(printed.decode()[-2000:])
+                await asyncio.sleep(1)
 
     def _left(self, order: Order) -> tuple[str, ...]:
         served = {line["user"] for line in read(Path(order.journal)) if line["what"] == "released"}

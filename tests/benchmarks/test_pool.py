@@ -1,0 +1,36 @@
+"""What the benchmark of pools promises, at its smallest size and in virtual time."""
+
+import pytest
+
+from benchmarks.pool.costs import costs
+from benchmarks.pool.judge import Held, held, twice
+from benchmarks.pool.virtual import MOST, storm
+from flyasync.testing import run_virtual
+
+
+@pytest.mark.parametrize("on_release", ["stop", "keep", "recycle"])
+def test_processes_that_are_killed_neither_share_nor_leak_a_machine(on_release: str) -> None:
+    result = run_virtual(storm(24, clients=3, kills=4, on_release=on_release))
+    assert (result.served, result.killed) == (24, 4)
+    assert (result.twice, result.leaked) == (0, 0)
+    assert result.most <= MOST
+
+
+def test_the_costs_of_all_ways_reach_their_goals() -> None:
+    table = costs()
+    assert not list(table.missed)
+    former = next(
+        row for row in table.rows if (row.name, row.figures["machines before"]) == ("former example", "stopped")
+    )
+    assert former.figures["creates"] == 12
+
+
+def test_claims_of_one_machine_at_one_time_are_found() -> None:
+    lines = [
+        {"what": "claimed", "pid": 1, "user": "a", "machine": "m", "at": 1.0},
+        {"what": "claimed", "pid": 2, "user": "b", "machine": "m", "at": 4.0},
+        {"what": "released", "pid": 2, "user": "b", "machine": "m", "at": 5.0},
+    ]
+    assert len(twice(held(lines, {1: 4.5}, 9.0))) == 1
+    assert not twice(held(lines, {1: 3.0}, 9.0))
+    assert list(held(lines[:1], {1: 3.0}, 9.0)) == [Held(machine="m", user="a", start=1.0, end=3.0)]
