@@ -69,7 +69,7 @@ async def furnish(emulator: Emulator) -> Things:
 
         async def post(path: str, body: Any) -> Any:
             async with session.post(path, json=body) as reply:
-                return await reply.json()
+                return await reply.json() if reply.content_type == "application/json" else None
 
         for name, org, role in (("web", "personal", ""), ("shop", "acme", ""), ("pg", "personal", "postgres_cluster")):
             await post("/v1/apps", {"name": name, "org_slug": org, "app_role_id": role})
@@ -101,7 +101,9 @@ async def furnish(emulator: Emulator) -> Things:
         inside = f"/v1/postgres/{cluster['data']['id']}"
         await post(f"{inside}/attachments", {"app_name": "web"})
         await post(f"{inside}/databases/fly-db/extensions", {"name": "vector"})
-        backup = await post(f"{inside}/backups", {"type": "full"})
+        await post(f"{inside}/backups", {"type": "full"})
+        async with session.get(f"{inside}/backups") as reply:
+            (backup,) = (await reply.json())["data"]
         org = 'mutation { createOrganization(input: {name: "empty"}) { organization { id } } }'
         await post("/graphql", {"query": org})
         document = """mutation { createLimitedAccessToken(input: {name: "ci", organizationId: "personal",
@@ -113,7 +115,7 @@ async def furnish(emulator: Emulator) -> Things:
             machine=machine["id"],
             stopped=stopped["id"],
             volume=volume["id"],
-            backup=backup["data"]["id"],
+            backup=backup["id"],
             cluster=cluster["data"]["id"],
             ip=address["ip"],
             egress=egress["ip_pair"]["v4"],

@@ -71,7 +71,7 @@ class NewCluster:
 def create(world: World, new: NewCluster) -> ClusterRecord:
     """Create a cluster with one user and one database."""
     if not new.org_slug:
-        raise bad_request("org_slug is required")
+        raise bad_request("org_slug is required and must be a string")
     if new.plan not in PLANS:
         raise ApiError(422, f"invalid plan: {new.plan!r}")
     if new.region not in CODES:
@@ -117,6 +117,13 @@ def copy(world: World, source: ClusterRecord, name: str) -> ClusterRecord:
     return cluster
 
 
+def fork(world: World, source: ClusterRecord, name: str) -> ClusterRecord:
+    """Create a fork of a cluster, which must be ready."""
+    if source.schedule.state(world.clock) != "ready":
+        raise ApiError(409, "The source cluster is not ready to be forked yet")
+    return copy(world, source, name or f"{source.name}-fork")
+
+
 def find(world: World, cluster_id: str) -> ClusterRecord:
     """Return a cluster; raise 410 for one that is deleted or is being deleted, 404 for an unknown one."""
     cluster = found(world.clusters, cluster_id, "Cluster")
@@ -143,8 +150,11 @@ def delete(world: World, cluster: ClusterRecord) -> None:
 
 def add_user(world: World, cluster: ClusterRecord, username: str, role: str) -> PostgresUserRecord:
     """Add a user with a generated password."""
-    _demand_new(cluster.users, username, "user")
+    if not username or not role:
+        raise ApiError(422, "username and role are required")
     demand_role(role)
+    if username in cluster.users:
+        raise ApiError(409, "User already exists")
     cluster.users[username] = PostgresUserRecord(username=username, role=role, password=ids.token(world.random, 24))
     return cluster.users[username]
 
@@ -156,26 +166,32 @@ def rotate_password(world: World, user: PostgresUserRecord) -> None:
 
 def add_database(cluster: ClusterRecord, name: str) -> None:
     """Create an empty database."""
-    _demand_new(cluster.databases, name, "database")
+    if not name:
+        raise ApiError(422, "name is required")
+    # The document has no 409 for databases.
+    if name in cluster.databases:
+        raise bad_request(f"Database {name} already exists")
     cluster.databases[name] = _extensions()
 
 
 def enable(cluster: ClusterRecord, database: str, extension: str, schema: str) -> None:
-    """Enable an extension in a database."""
+    """Enable an extension in a database; PostGIS needs a cluster with it."""
     if extension not in EXTENSIONS:
-        raise ApiError(422, f"extension {extension!r} is not available")
-    installed = found(cluster.databases, database, "database")
+        raise ApiError(422, "Unknown or unsupported extension")
+    installed = found(cluster.databases, database, "Database")
     if extension in installed:
-        raise ApiError(409, f"extension {extension!r} is already enabled")
+        raise ApiError(409, f"Extension {extension} is already installed in schema {installed[extension]}")
+    if extension == "postgis" and not cluster.postgis_enabled:
+        raise ApiError(409, "PostGIS is not enabled on this cluster")
     installed[extension] = schema
 
 
 def disable(cluster: ClusterRecord, database: str, extension: str) -> None:
     """Disable an extension; raise an error for those that the system needs."""
-    installed = found(cluster.databases, database, "database")
-    found(installed, extension, "extension")
+    installed = found(cluster.databases, database, "Database")
+    found(installed, extension, "Extension")
     if EXTENSIONS[extension].is_system:
-        raise ApiError(422, f"extension {extension!r} is needed by the system")
+        raise bad_request("System extensions cannot be disabled")
     del installed[extension]
 
 
@@ -184,7 +200,7 @@ def back_up(world: World, cluster: ClusterRecord, kind: str) -> BackupRecord:
     if kind not in {"full", "incr", "diff"}:
         raise bad_request(f"invalid type: {kind!r}")
     if any(backup.finished_at > world.clock for backup in cluster.backups.values()):
-        raise ApiError(409, "a backup is already in progress")
+        raise ApiError(409, "A backup is currently running")
     seconds = world.draw(_BACKING_UP)
     backup = BackupRecord(
         id=ids.token(world.random, 16),
@@ -200,9 +216,11 @@ def back_up(world: World, cluster: ClusterRecord, kind: str) -> BackupRecord:
 def restore(world: World, cluster: ClusterRecord, name: str, *, backup_id: str, pitr_time: str) -> ClusterRecord:
     """Create a cluster from a backup, or from an earlier time of this one."""
     if bool(backup_id) == bool(pitr_time):
-        raise bad_request("either backup_id or pitr_time is required")
+        raise ApiError(422, "exactly one of backup_id and pitr_time is required")
     # Earlier states are not stored: in both cases the new cluster has the present content of the old one.
-    if backup_id and found(cluster.backups, backup_id, "backup").finished_at > world.clock:
+    if backup_id and backup_id not in cluster.backups:
+        raise ApiError(404, f"Backup {backup_id} not found for cluster {cluster.id}")
+    if backup_id and cluster.backups[backup_id].finished_at > world.clock:
         raise ApiError(422, "the backup is not finished")
     return copy(world, cluster, name)
 
@@ -219,9 +237,12 @@ def change_role(user: PostgresUserRecord, role: str) -> None:
     user.role = role
 
 
-def attach(world: World, cluster: ClusterRecord, app: str) -> None:
-    """Attach an app to a cluster; this is idempotent."""
-    cluster.attachments.setdefault(world.app(app).name, world.clock)
+def attach(world: World, cluster: ClusterRecord, app: str) -> bool:
+    """Attach an app to a cluster; return False if it is attached already."""
+    found(world.apps, app, "App")
+    is_new = app not in cluster.attachments
+    cluster.attachments.setdefault(app, world.clock)
+    return is_new
 
 
 def remove(things: dict[str, T], name: str, what: str) -> None:
@@ -235,13 +256,6 @@ def found(things: dict[str, T], name: str, what: str) -> T:
     if name not in things:
         raise not_found(what)
     return things[name]
-
-
-def _demand_new(things: dict[str, T], name: str, what: str) -> None:
-    if not name:
-        raise bad_request(f"{what} name is required")
-    if name in things:
-        raise ApiError(409, f"{what} {name!r} already exists")
 
 
 def _extensions() -> dict[str, str]:

@@ -66,12 +66,12 @@ QUERIES = {
 }  # fmt: skip
 TEXTS = {"requestKmsToken", "requestOidcToken"}
 EMPTY = {
-    "deleteApp": 202,
+    "deleteApp": 202, "deletePostgres": 202, "createPostgresBackup": 202,
     **dict.fromkeys(
         [
-            "deleteAppCertificate", "deleteAppIPAssignment", "deleteMachineMetadata", "deletePostgres",
+            "deleteAppCertificate", "deleteAppIPAssignment", "deleteMachineMetadata", "enablePostgresExtension",
             "deletePostgresAttachment", "deletePostgresUser", "disablePostgresExtension", "patchMachineMetadata",
-            "updateMachineMetadata", "upsertMachineMetadata", "verifySecretKey",
+            "updateMachineMetadata", "updatePostgresUserRole", "upsertMachineMetadata", "verifySecretKey",
         ],
         204,
     ),
@@ -79,7 +79,8 @@ EMPTY = {
 LEASES = {"createMachineLease", "getMachineLease"}
 CREATED = {
     "createApp", "createAppAcmeCertificate", "createAppCustomCertificate", "createMachineLease", "setSecretKey",
-    "generateSecretKey",
+    "generateSecretKey", "createPostgres", "createPostgresDatabase", "createPostgresUser", "forkPostgres",
+    "restorePostgres",
 }  # fmt: skip
 
 
@@ -114,9 +115,10 @@ async def one_of_everything(api: Api) -> Place:
     inside = f"/v1/postgres/{cluster['id']}"
     await api.post(f"{inside}/attachments", {"app_name": "web"})
     await api.post(f"{inside}/databases/fly-db/extensions", {"name": "vector"})
-    backup = (await api.post(f"{inside}/backups", {"type": "full"})).body["data"]
+    await api.post(f"{inside}/backups", {"type": "full"})
+    (backup,) = (await api.get(f"{inside}/backups")).body["data"]
     release = (await api.post("/api/v1/releases", {"app_name": "web", "image": "nginx"})).body["release"]
-    await asyncio.sleep(20)
+    await asyncio.sleep(60)  # the cluster is ready, and the backup is finished
     return Place(
         {
             "app_name": "web", "machine_id": machine["id"], "volume_id": volume["id"], "key": "a", "secret_name": "S",

@@ -73,7 +73,7 @@ def regions(_: World, __: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("mpgDetach")
 def detach(world: World, request: ApiRequest) -> ApiResponse:
     """Detach an app from a cluster."""
-    postgres.remove(cluster_of(world, request).attachments, request.app, "attachment")
+    postgres.remove(cluster_of(world, request).attachments, request.app, "Attachment")
     return data({"message": f"detached {request.app}"})
 
 
@@ -120,7 +120,7 @@ def create_user(world: World, request: ApiRequest) -> ApiResponse:
 def set_role(world: World, request: ApiRequest) -> ApiResponse:
     """Change the role of a user."""
     role = request.body({"role": "string"}, "updateUserInput").get("role") or ""
-    user = postgres.found(cluster_of(world, request).users, request.params["username"], "user")
+    user = postgres.found(cluster_of(world, request).users, request.params["username"], "User")
     postgres.change_role(user, role)
     return data(_user(user))
 
@@ -128,7 +128,7 @@ def set_role(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("mpgCredentials")
 def credentials(world: World, request: ApiRequest) -> ApiResponse:
     """Show the credentials of a user."""
-    user = postgres.found(cluster_of(world, request).users, request.params["username"], "user")
+    user = postgres.found(cluster_of(world, request).users, request.params["username"], "User")
     return data({"user": user.username, "password": user.password})
 
 

@@ -25,7 +25,7 @@ def create(world: World, request: ApiRequest) -> ApiResponse:
     body = request.body(_CREATE, "createClusterRequest")
     given: dict[str, Any] = {key: body[key] for key in _CREATE if body.get(key) is not None}
     new = postgres.NewCluster(**{"org_slug": "", "plan": "", "region": "", **given})
-    return _cluster(world, postgres.create(world, new))
+    return _created(world, postgres.create(world, new))
 
 
 @HANDLERS.serves("listPostgres")
@@ -33,7 +33,7 @@ def listing(world: World, request: ApiRequest) -> ApiResponse:
     """List the clusters of an organization."""
     org_slug = request.query.get("org_slug")
     if not org_slug:
-        raise bad_request("org_slug is required")
+        raise bad_request("org_slug is required and must be a string")
     found = postgres.listed(world, org_slug, with_deleted=request.flag("include_deleted"))
     return data([views_postgres.cluster_row(world, cluster) for cluster in found])
 
@@ -41,21 +41,21 @@ def listing(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("getPostgres")
 def get(world: World, request: ApiRequest) -> ApiResponse:
     """Show a cluster."""
-    return _cluster(world, cluster_of(world, request))
+    return data(views_postgres.cluster(world, cluster_of(world, request)))
 
 
 @HANDLERS.serves("deletePostgres")
 def delete(world: World, request: ApiRequest) -> ApiResponse:
     """Delete a cluster."""
     postgres.delete(world, cluster_of(world, request))
-    return ApiResponse(status=204)
+    return ApiResponse(status=202)
 
 
 @HANDLERS.serves("forkPostgres")
 def fork(world: World, request: ApiRequest) -> ApiResponse:
     """Create a fork of a cluster."""
     name = request.body({"name": "string"}, "forkRequest", required=False).get("name") or ""
-    return _cluster(world, postgres.copy(world, cluster_of(world, request), name))
+    return _created(world, postgres.fork(world, cluster_of(world, request), name))
 
 
 @HANDLERS.serves("restorePostgres")
@@ -64,7 +64,7 @@ def restore(world: World, request: ApiRequest) -> ApiResponse:
     body = request.body(_RESTORE, "restoreRequest")
     name, backup_id, pitr_time = (body.get(key) or "" for key in _RESTORE)
     source = cluster_of(world, request)
-    return _cluster(world, postgres.restore(world, source, name, backup_id=backup_id, pitr_time=pitr_time))
+    return _created(world, postgres.restore(world, source, name, backup_id=backup_id, pitr_time=pitr_time))
 
 
 @HANDLERS.serves("createPostgresAttachment")
@@ -72,14 +72,14 @@ def attach(world: World, request: ApiRequest) -> ApiResponse:
     """Attach an app to a cluster; this is idempotent."""
     name = request.body({"app_name": "string"}, "attachRequest").get("app_name") or ""
     cluster = cluster_of(world, request)
-    postgres.attach(world, cluster, name)
-    return data(views_postgres.attachment(world, cluster, name))
+    is_new = postgres.attach(world, cluster, name)
+    return data(views_postgres.attachment(world, cluster, name), status=201 if is_new else 200)
 
 
 @HANDLERS.serves("deletePostgresAttachment")
 def detach(world: World, request: ApiRequest) -> ApiResponse:
     """Detach an app from a cluster."""
-    postgres.remove(cluster_of(world, request).attachments, request.app, "attachment")
+    postgres.remove(cluster_of(world, request).attachments, request.app, "Attachment")
     return ApiResponse(status=204)
 
 
@@ -92,9 +92,10 @@ def backups(world: World, request: ApiRequest) -> ApiResponse:
 
 @HANDLERS.serves("createPostgresBackup")
 def back_up(world: World, request: ApiRequest) -> ApiResponse:
-    """Start a backup."""
+    """Start a backup, which the list shows."""
     kind = request.body({"type": "string"}, "backupRequest").get("type") or ""
-    return data(views_postgres.backup(world, postgres.back_up(world, cluster_of(world, request), kind)))
+    postgres.back_up(world, cluster_of(world, request), kind)
+    return ApiResponse(status=202)
 
 
 def cluster_of(world: World, request: ApiRequest) -> ClusterRecord:
@@ -102,10 +103,10 @@ def cluster_of(world: World, request: ApiRequest) -> ClusterRecord:
     return postgres.find(world, request.params["postgres_cluster_id"])
 
 
-def data(body: Any) -> ApiResponse:
+def data(body: Any, *, status: int = 200) -> ApiResponse:
     """Return a response in the envelope of this part of the API."""
-    return ApiResponse(body={"data": body})
+    return ApiResponse(status=status, body={"data": body})
 
 
-def _cluster(world: World, cluster: ClusterRecord) -> ApiResponse:
-    return data(views_postgres.cluster(world, cluster))
+def _created(world: World, cluster: ClusterRecord) -> ApiResponse:
+    return data(views_postgres.cluster(world, cluster), status=201)

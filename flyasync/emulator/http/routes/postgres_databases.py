@@ -30,21 +30,21 @@ def create_database(world: World, request: ApiRequest) -> ApiResponse:
     """Create a database."""
     name = request.body({"name": "string"}, "createDatabaseRequest").get("name") or ""
     postgres.add_database(cluster_of(world, request), name)
-    return data({"name": name})
+    return data({"name": name}, status=201)
 
 
 @HANDLERS.serves("deletePostgresDatabase")
 def delete_database(world: World, request: ApiRequest) -> ApiResponse:
     """Drop a database."""
     name = request.params["database_name"]
-    postgres.remove(cluster_of(world, request).databases, name, "database")
+    postgres.remove(cluster_of(world, request).databases, name, "Database")
     return data({"name": name})
 
 
 @HANDLERS.serves("listPostgresExtensions")
 def extensions(world: World, request: ApiRequest) -> ApiResponse:
     """List the available extensions, and those of a database."""
-    installed = postgres.found(cluster_of(world, request).databases, request.params["database_name"], "database")
+    installed = postgres.found(cluster_of(world, request).databases, request.params["database_name"], "Database")
     return data(views_postgres.extensions(installed))
 
 
@@ -54,7 +54,7 @@ def enable_extension(world: World, request: ApiRequest) -> ApiResponse:
     body = request.body(_EXTENSION, "enableExtensionRequest")
     name, schema = body.get("name") or "", body.get("schema") or "public"
     postgres.enable(cluster_of(world, request), request.params["database_name"], name, schema)
-    return data({"name": name, "schema": schema})
+    return ApiResponse(status=204)
 
 
 @HANDLERS.serves("disablePostgresExtension")
@@ -75,22 +75,21 @@ def create_user(world: World, request: ApiRequest) -> ApiResponse:
     """Add a user; the password is part of the credentials."""
     body = request.body(_USER, "createUserRequest")
     name, role = (body.get(key) or "" for key in _USER)
-    return data(views_postgres.user(postgres.add_user(world, cluster_of(world, request), name, role)))
+    return data(views_postgres.user(postgres.add_user(world, cluster_of(world, request), name, role)), status=201)
 
 
 @HANDLERS.serves("updatePostgresUserRole")
 def change_role(world: World, request: ApiRequest) -> ApiResponse:
     """Change the role of a user."""
     role = request.body({"role": "string"}, "updateUserRequest").get("role") or ""
-    user = _user(world, request)
-    postgres.change_role(user, role)
-    return data(views_postgres.user(user))
+    postgres.change_role(_user(world, request), role)
+    return ApiResponse(status=204)
 
 
 @HANDLERS.serves("deletePostgresUser")
 def delete_user(world: World, request: ApiRequest) -> ApiResponse:
     """Remove a user."""
-    postgres.remove(cluster_of(world, request).users, request.params["username"], "user")
+    postgres.remove(cluster_of(world, request).users, request.params["username"], "User")
     return ApiResponse(status=204)
 
 
@@ -130,4 +129,4 @@ def slow_queries(world: World, request: ApiRequest) -> ApiResponse:
 
 
 def _user(world: World, request: ApiRequest) -> PostgresUserRecord:
-    return postgres.found(cluster_of(world, request).users, request.params["username"], "user")
+    return postgres.found(cluster_of(world, request).users, request.params["username"], "User")
