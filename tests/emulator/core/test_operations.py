@@ -78,8 +78,8 @@ EMPTY = {
 }  # fmt: skip
 LEASES = {"createMachineLease", "getMachineLease"}
 CREATED = {
-    "createApp", "createAppAcmeCertificate", "createAppCustomCertificate", "createMachineLease", "setSecretKey",
-    "generateSecretKey", "createPostgres", "createPostgresDatabase", "createPostgresUser", "forkPostgres",
+    "createApp", "createSecret", "createAppAcmeCertificate", "createAppCustomCertificate", "createMachineLease",
+    "setSecretKey", "generateSecretKey", "createPostgres", "createPostgresDatabase", "createPostgresUser", "forkPostgres",
     "restorePostgres",
 }  # fmt: skip
 

@@ -34,7 +34,7 @@ def write(world: World, request: ApiRequest) -> ApiResponse:
         raise bad_request("value is required")
     app, name = world.app(request.app), request.params["secret_name"]
     number = secrets.change(world, app, {name: value})
-    return ApiResponse(body=secret(world, secrets.find(app, name)) | version(number))
+    return ApiResponse(status=201, body=secret(world, secrets.find(app, name)) | version(number))
 
 
 @HANDLERS.serves("updateSecrets")
