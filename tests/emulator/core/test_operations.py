@@ -79,8 +79,8 @@ EMPTY = {
 LEASES = {"createMachineLease", "getMachineLease"}
 CREATED = {
     "createApp", "createSecret", "createAppAcmeCertificate", "createAppCustomCertificate", "createMachineLease",
-    "setSecretKey", "generateSecretKey", "createPostgres", "createPostgresDatabase", "createPostgresUser", "forkPostgres",
-    "restorePostgres",
+    "setSecretKey", "generateSecretKey", "createPostgres", "createPostgresDatabase", "createPostgresUser",
+    "forkPostgres", "restorePostgres",
 }  # fmt: skip
 
 
