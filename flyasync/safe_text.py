@@ -117,25 +117,28 @@ def _hidden(value: Any) -> Any:
 
 def redaction(secrets: Iterable[str]) -> Callable[[str], str]:
     """Return a function that redacts `secrets` in a text, also where they are encoded as in JSON or a URL."""
-    spelled: set[str] = set()
-    for secret in secrets:
-        # The API may repeat a whole secret, its content decoded from base64 (as of files and keys), or a line of
-        # either.
-        try:
-            decoded = b64decode(secret, validate=True).decode()
-        except ValueError:
-            decoded = ""
-        parts = {part.strip() for whole in (secret, decoded) for part in (whole, *whole.splitlines())}
-        # Each of these may appear unchanged, in JSON (with or without escapes for non-ASCII characters), or in a URL.
-        for part in parts:
-            quoted = quote(part.encode(errors="replace"), safe="")
-            spelled |= {part, dumps(part)[1:-1], dumps(part, ensure_ascii=False)[1:-1], quoted}
+    spelled = {text for secret in secrets for text in spellings(secret)}
     # The longest come first, so that a secret that contains another one is redacted completely.
-    found = sorted((each for each in spelled if len(each) >= SHORTEST_SECRET), key=len, reverse=True)
+    found = sorted(spelled, key=len, reverse=True)
     if not found:
         return str
     pattern = re.compile("|".join(map(re.escape, found)))
     return lambda text: pattern.sub(REDACTED, text)
+
+
+def spellings(secret: str) -> set[str]:
+    """Return the texts that reveal a secret: the secret, its lines and encodings, unless shorter than a secret is."""
+    # The API may repeat a whole secret, its content decoded from base64 (as of files and keys), or a line of either.
+    try:
+        decoded = b64decode(secret, validate=True).decode()
+    except ValueError:
+        decoded = ""
+    spelled: set[str] = set()
+    # Each of these may appear unchanged, in JSON (with or without escapes for non-ASCII characters), or in a URL.
+    for part in {part.strip() for whole in (secret, decoded) for part in (whole, *whole.splitlines())}:
+        quoted = quote(part.encode(errors="replace"), safe="")
+        spelled |= {part, dumps(part)[1:-1], dumps(part, ensure_ascii=False)[1:-1], quoted}
+    return {each for each in spelled if len(each) >= SHORTEST_SECRET}
 
 
 def each_text(change: Callable[[str], str], value: T) -> T:

@@ -4,13 +4,18 @@ Each resource is imported on first use, with the models that only it needs, so t
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Mapping
 from functools import cached_property
+from random import SystemRandom
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from attrs import asdict, evolve
+
 from flyasync.api.graphql import GraphQL
+from flyasync.api.placeholders import Placeholders
 from flyasync.api.resource import Caller
 from flyasync.api.spans import Spans
 from flyasync.cancellation import unscoped
@@ -22,6 +27,7 @@ from flyasync.transport.events import OnClientEvent, log_event
 from flyasync.transport.ratelimit.buckets import Buckets
 from flyasync.transport.ratelimit.rates import Limits, Rate
 from flyasync.transport.ratelimit.stores import make_limiters
+from flyasync.transport.recording import RECORD_BYTES, Recording
 from flyasync.transport.retries import RetryPolicy
 from flyasync.transport.sender import Sender
 from flyasync.transport.session import MAX_ANSWER, Session, Timeouts
@@ -77,6 +83,9 @@ class FlyClient:
         max_answer: the maximum size of a response in bytes, after decompression; a larger one raises Unreadable.
         on_event: called with each `ClientEvent`: an `Attempt` after each request that was sent, its time in the queue,
             a 429 that pauses a limit, and the state of shared limits. The default writes them to the logger `flyasync`.
+        record: a file for a recording of each exchange and deploy, which `flyasync replay` reads. An existing file is
+            replaced. Only its owner can read it; values that may be secret are replaced by placeholders.
+        record_bytes: the bound of the recording in bytes, where it ends.
     """
 
     def __init__(
@@ -90,6 +99,8 @@ class FlyClient:
         timeout: float | Timeouts = 30.0,
         max_answer: int = MAX_ANSWER,
         on_event: OnClientEvent = log_event,
+        record: str | os.PathLike[str] | None = None,
+        record_bytes: int = RECORD_BYTES,
     ) -> None:
         token = hidden(token)
         given: tuple[Any, Any, Any] = (limits, retry, max_answer)
@@ -105,9 +116,18 @@ class FlyClient:
         session = Session(self.base_url, own, timeouts, max_answer=max_answer)
         self._calls, self._polls = timeouts.calls, session.polls
         companion = Session(self.api_url, found and found.whole, timeouts, max_answer=max_answer)
+        self.recording: Recording | None = None
+        """The recording, to which deploys add their specs and reports."""
+        if record is not None:
+            self._policy, facts = _repeatable(self._policy, timeouts)
+            secrets = dict.fromkeys((*session.secrets, *companion.secrets))
+            self.recording = Recording(record, Placeholders(secrets), max_bytes=record_bytes, facts=facts)
         make_limiter, self._shared = make_limiters(self.limits, self.base_url, on_event)
-        self._sender = Sender(session, Buckets(self.limits, make_limiter), self._policy, on_event, secret_texts)
-        self._companion = Sender(companion, Buckets(COMPANION), self._policy, on_event, secret_texts)
+        buckets = Buckets(self.limits, make_limiter, self._policy.spread())
+        self._sender = Sender(session, buckets, self._policy, on_event, secret_texts, recording=self.recording)
+        self._companion = Sender(
+            companion, Buckets(COMPANION), self._policy, on_event, secret_texts, recording=self.recording
+        )
         self._spans = Spans(on_event)
         self._caller, self._beside = Caller(self._sender), Caller(self._companion)
         self._graphql = GraphQL(self._beside)
@@ -250,6 +270,8 @@ class FlyClient:
                 # Closed last, since calls that finish during the grace period count in the shared limits.
                 if self._shared:
                     await self._shared.close()
+            if self.recording:
+                self.recording.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -258,6 +280,13 @@ class FlyClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _repeatable(policy: RetryPolicy, timeouts: Timeouts) -> tuple[RetryPolicy, dict[str, Any]]:
+    """Return the policy with a seed, so that a replay pauses as long, and the settings of a client as JSON."""
+    policy = policy if policy.seed is not None else evolve(policy, seed=SystemRandom().getrandbits(32))
+    finite = {name: value for name, value in asdict(policy).items() if value != math.inf}
+    return policy, {"client": {"retry": finite, "timeout": asdict(timeouts)}}
 
 
 def _checked(limits: Any, retry: Any, max_answer: Any) -> tuple[Limits, RetryPolicy]:

@@ -46,6 +46,7 @@ from flyasync.deploy.reporting.plan_file import SavedPlan, read_plan, write_plan
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.resume import JournalReplay, read_journal
 from flyasync.deploy.reporting.saved_deploy import SavedDeploy
+from flyasync.deploy.reporting.spec_json import write_spec_for_replay
 from flyasync.deploy.run.deploy_run import run_deploy
 from flyasync.deploy.run.notification import notifying
 from flyasync.deploy.run.observers import Observers
@@ -820,6 +821,7 @@ class DeployBuilder:
             )
         async with self._observing() as observers:
             with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, spec) as span:
+                self._record(fly, spec, "deploy")
                 decide = Planner(fly, spec, self._saved).decide
                 report = await run_deploy(fly, spec, decide, observers, journal)
                 return reported(span, report)
@@ -833,6 +835,13 @@ class DeployBuilder:
     def _open_journal(self, fly: FlyClient) -> Journal:
         self._check_api(fly)
         return Journal() if self.journal is None else JournalFile(self.journal, fly.base_url)
+
+    def _record(self, fly: FlyClient, spec: DeploySpec, kind: str, **facts: bool) -> None:
+        """Add the spec to the recording of the client, if there is one."""
+        if fly.recording:
+            of = {"kind": kind, "app": spec.app, "launch": spec.launch, "fingerprints": spec.fingerprint_of_all.split()}
+            continues = {"continues": self._saved.noun} if self._saved else {}
+            fly.recording.note("deploy", {**of, **continues, **facts, "spec": write_spec_for_replay(spec)})
 
     def _check_api(self, fly: FlyClient) -> None:
         if self._saved:
@@ -884,6 +893,7 @@ class DeployBuilder:
         """
         async with self._observing() as observers:
             with closing(self._open_journal(fly)) as journal, deploying(fly, self.app) as span:
+                self._record(fly, self.spec, "undo", every_group=every_group)
                 first = await self._undoing(fly, self.spec.launch or None, every_group=every_group)
 
                 async def decide(*, by_id: bool, unlisted: Collection[str] = ()) -> Decision:

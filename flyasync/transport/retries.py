@@ -13,6 +13,7 @@ import backoff
 from attrs import field, frozen
 
 from flyasync.errors import CallFailed, ConnectFailed, RateLimited, Refused, ServerFault, TimedOut, Unanswered
+from flyasync.transport.ratelimit.buckets import Spread
 from flyasync.transport.request import Repeat
 from flyasync.transport.validators import more_than, whole
 
@@ -43,19 +44,28 @@ class RetryPolicy:
 
     A refusal that clears by itself is retried for its `clears_within` seconds, after pauses that grow from 1 s to 5 s
     plus a random part of up to half of that.
+
+    With a `seed`, the random parts are the same each time, for each operation and identifier; by default they differ,
+    so that many clients do not send at the same moment.
     """
 
     attempts: int = field(default=5, validator=whole(1))
     base: float = field(default=0.25, validator=more_than(0))
     cap: float = field(default=10.0, validator=more_than(0))
     total: float = field(default=120.0, validator=more_than(0, endless=True))
+    seed: int | None = None
+
+    def spread(self, *key: str) -> Spread:
+        """Return the source of the random parts for a key, such as an operation and an identifier."""
+        return random.uniform if self.seed is None else random.Random(f"{self.seed} {' '.join(key)}").uniform  # noqa: S311
 
     def waits(self) -> Generator[float, Any, None]:
         """Yield, for each failure sent in, the seconds until the next attempt; end when no retry is left."""
         failures, longest = 0, self.base
         refusals, outlasted = 0, 0.0
         # The protocol of `backoff`: the first value sent in is the first failure; the value yielded before is not used.
-        error: Exception = yield 0.0
+        error: CallFailed = yield 0.0
+        uniform = self.spread(error.operation, error.identifier)
         while True:
             # 1. A 429 is not counted: the bucket is paused for as long as the API asks.
             if isinstance(error, RateLimited):
@@ -65,7 +75,7 @@ class RetryPolicy:
                 continue
             # 2. A refusal that clears by itself is bounded by its own time, not by `attempts`.
             if isinstance(error, Refused) and error.clears_within:
-                pause = min(LONGEST_RETRY_PAUSE, 1.5**refusals) * random.uniform(1, 1.5)  # noqa: S311 - spreads clients
+                pause = min(LONGEST_RETRY_PAUSE, 1.5**refusals) * uniform(1, 1.5)
                 refusals, outlasted = refusals + 1, outlasted + pause
                 if outlasted > error.clears_within:
                     return
@@ -75,7 +85,7 @@ class RetryPolicy:
             failures += 1
             if failures >= self.attempts:
                 return
-            error = yield random.uniform(0, min(self.cap, longest))  # noqa: S311 - spreads clients, guards nothing
+            error = yield uniform(0, min(self.cap, longest))
             longest = min(self.cap, 2 * longest)
 
 

@@ -34,6 +34,7 @@ from flyasync.transport.events import (
     observes_success,
 )
 from flyasync.transport.ratelimit.buckets import Buckets
+from flyasync.transport.recording import Recording
 from flyasync.transport.request import Repeat, Request
 from flyasync.transport.response import read_response
 from flyasync.transport.retries import RetryPolicy, deserves_another_try, retrier
@@ -157,7 +158,8 @@ class Sender:
     """Sends requests: each attempt waits for a permit, and failures are retried where that is safe.
 
     `secrets_of` yields the secret texts in a request's body. They and the token are redacted in every error that is
-    raised. Frames of other packages, whose locals contain them, are removed from its traceback.
+    raised. Frames of other packages, whose locals contain them, are removed from its traceback. Each exchange is added
+    to the `recording`, if there is one.
     """
 
     def __init__(
@@ -167,7 +169,10 @@ class Sender:
         policy: RetryPolicy,
         on_event: OnClientEvent,
         secrets_of: Callable[[Any], Iterable[str]] = lambda _: (),
+        *,
+        recording: Recording | None = None,
     ) -> None:
+        self._recording = recording
         self._session = session
         self._secrets_of = secrets_of
         self._redacted = redaction(session.secrets)
@@ -290,6 +295,8 @@ class Sender:
                 raise
             finally:
                 flight.land()
+                if self._recording:
+                    self._recording.add(request, response, error, number=call.number, started=started)
                 if error or observes_success(self._on_event):
                     event = Attempt(
                         operation=request.operation,

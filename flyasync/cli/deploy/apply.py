@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flyasync.cli.deploy.app_options import env_option, metadata_option
-from flyasync.cli.deploy.options import github_option, html_option, json_option, notify_option
+from flyasync.cli.deploy.options import github_option, html_option, json_option, notify_option, record_option
 from flyasync.cli.shared.option_groups import GroupedCommand, OptionGroup, option, titled
 from flyasync.cli.shared.option_types import writable
 
@@ -88,6 +88,7 @@ class ApplyOptions(OptionGroup):
     dry_run: bool = option("--dry-run", is_flag=True, help="Print the plan, or why it is refused; change nothing.")
     as_json: bool = json_option()
     html: Path | None = html_option()
+    record: Path | None = record_option()
     github: bool | None = github_option()
     notify: str | None = notify_option()
 
@@ -106,7 +107,14 @@ def command(ctx: click.Context, /, plan: str, **_: Any) -> None:
     made = RestatedOptions.of(ctx.params).builder(plan)
     made = made.with_journal(options.journal) if options.journal else made
     webhooks = webhooks_of(options.notify)
-    job = DeployJob(builder=made, is_dry=options.dry_run, html=options.html, webhooks=webhooks, applies=True)
+    job = DeployJob(
+        builder=made,
+        is_dry=options.dry_run,
+        html=options.html,
+        record=options.record,
+        webhooks=webhooks,
+        applies=True,
+    )
     journal = str(options.journal) if options.journal else None
     called = Invocation(
         journal=journal,

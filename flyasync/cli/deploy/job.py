@@ -30,8 +30,8 @@ class DeployJob:
     for the plan of a dry run. A job that `applies` executes the plan of a file.
 
     `org` is the organization in which a missing app is created, empty for the default one of the token, and None if it
-    is not created; `rehearsal` is the emulator that replaces Fly.io, and `html` the file for the report as a page. The
-    report is posted to the `webhooks`.
+    is not created; `rehearsal` is the emulator that replaces Fly.io, `html` the file for the report as a page, and
+    `record` that for a recording. The report is posted to the `webhooks`.
     """
 
     builder: DeployBuilder
@@ -43,6 +43,7 @@ class DeployJob:
     every_group: bool = False
     applies: bool = False
     html: Path | None = None
+    record: Path | None = None
     webhooks: tuple[Webhook, ...] = ()
     rehearsal: Rehearsal | None = None
 
@@ -60,6 +61,7 @@ class DeployJob:
             undoes=options.release.undo,
             every_group=not (options.desired.change.group or options.release.resume),
             html=options.output.html,
+            record=options.output.record,
             webhooks=webhooks_of(options.output.notify),
             rehearsal=rehearsal,
         )
@@ -77,13 +79,13 @@ class DeployJob:
     async def client(self) -> AsyncIterator[FlyClient]:
         """Open the API of the job: Fly.io as the environment names it, or an emulator with the app in it."""
         if self.rehearsal is None:
-            async with FlyClient() as fly:
+            async with FlyClient(record=self.record) as fly:
                 yield fly
             return
         async with (
             self.rehearsal.emulator() as emulator,
             # Limits in memory: a rehearsal must not use up limits that are shared with other programs.
-            FlyClient(emulator.token, base_url=emulator.url, limits="memory") as fly,
+            FlyClient(emulator.token, base_url=emulator.url, limits="memory", record=self.record) as fly,
         ):
             await fly.apps.create(self.builder.app, org_slug=self.org or "personal")
             # Without --create-app, the app stands for an existing one, which has an address.

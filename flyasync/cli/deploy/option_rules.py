@@ -13,12 +13,12 @@ from flyasync.deploy.plan.strategies.registry import NAMES, strategies, takers
 # A journal describes a deploy without its secrets: these options can be combined with --resume.
 _WITH_RESUME = (
     "undo", "pause_after", "env", "metadata", "release_command", "release_timeout", "seed_command", "verify",
-    "verify_timeout", "dry_run", "detailed_exitcode", "as_json", "html", "github", "notify",
+    "verify_timeout", "dry_run", "detailed_exitcode", "as_json", "html", "record", "github", "notify",
 )  # fmt: skip
 # These select the release to undo, and how to undo it.
 _WITH_UNDO = (
     "app", "group", "launch", "strategy", "max_unavailable", "fallback", "timeout", "dry_run",
-    "detailed_exitcode", "as_json", "html", "github", "notify",
+    "detailed_exitcode", "as_json", "html", "record", "github", "notify",
 )  # fmt: skip
 _UNDO_BY = ("rolling", "immediate")
 # These apply to every strategy, and not to a deploy that only adds machines.

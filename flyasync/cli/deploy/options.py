@@ -40,6 +40,16 @@ def html_option() -> Any:
     )
 
 
+def record_option() -> Any:
+    """Return the option for a recording, which deploy and apply have."""
+    return option(
+        "--record",
+        metavar="FILE",
+        callback=writable,
+        help="Record every request and response in FILE, without secrets; flyasync replay runs the deploy again on it.",
+    )
+
+
 def github_option() -> Any:
     """Return the option that deploys of one app and of many have."""
     return option(
@@ -122,6 +132,7 @@ class OutputOptions(OptionGroup):
     )
     as_json: bool = json_option()
     html: Path | None = html_option()
+    record: Path | None = record_option()
     github: bool | None = github_option()
     notify: str | None = notify_option()
 

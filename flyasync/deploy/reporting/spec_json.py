@@ -73,6 +73,18 @@ def write_spec(spec: DeploySpec) -> tuple[dict[str, Any], dict[str, Any]]:
     return data, redacted
 
 
+def write_spec_for_replay(spec: DeploySpec) -> dict[str, Any]:
+    """Return a whole spec as JSON, as it was before it was planned; it contains values that may be secret.
+
+    What a recording makes of it contains none. A verification by a function is left out.
+    """
+    data: dict[str, Any] = unstructure(spec)
+    if spec.verification is not None and spec.verification.command is None:
+        data["verification"] = None
+    data["unresolved"] = None  # the text of an error
+    return data
+
+
 def read_spec(data: Any) -> DeploySpec:
     """Parse a spec that this version or an earlier one wrote; raises Mismatch or InvalidInput."""
     return structure(data, DeploySpec)

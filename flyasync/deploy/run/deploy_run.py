@@ -93,9 +93,9 @@ async def run_deploy(
                     break
             except BaseException:  # usually a cancellation; after any exception the state is reported
                 report = executor.report(await executor.final_check.check_cancelled(), cancelled=True)
-                _finish(report, observers, journal)
+                _finish(report, context)
                 raise
-        _finish(report, observers, journal)
+        _finish(report, context)
         return report
     finally:
         await leases.release_all()
@@ -135,9 +135,11 @@ def _announce(executor: PlanExecutor) -> None:
     observers.expect(executor.left, every=max(0.2, len(plan.tracks) / ESTIMATED_A_SECOND))
 
 
-def _finish(report: DeployReport, observers: Observers, journal: Journal) -> None:
-    journal.finished(report)
-    observers.emit(Finished(at=observers.clock(), report=report))
+def _finish(report: DeployReport, context: DeployContext) -> None:
+    context.journal.finished(report)
+    if recording := context.fly.recording:
+        recording.note("report", {"app": report.app, "launch": report.launch, "report": report.to_dict()})
+    context.observers.emit(Finished(at=context.observers.clock(), report=report))
 
 
 async def _reported(executor: PlanExecutor) -> DeployReport:

@@ -26,6 +26,10 @@ def ignore_pause(_until: float) -> None:
     """Keep waiting, whatever the length of the pause."""
 
 
+Spread = Callable[[float, float], float]
+"""Returns a random number between two bounds."""
+
+
 class Limiter(Protocol):
     """Grants the permits of one bucket at its rate, to one caller at a time."""
 
@@ -238,12 +242,12 @@ class Bucket:
         if self._queue is not None:
             self._queue.notify(until)
 
-    def pause(self, seconds: float | None) -> float:
+    def pause(self, seconds: float | None, spread: Spread = random.uniform) -> float:
         """Grant nothing for `seconds`, or for one interval of the rate if that is longer; return the pause in seconds.
 
         None is for a 429 without a valid Retry-After, and pauses for one to two intervals.
         """
-        intervals = 1.0 if seconds is not None else random.uniform(1, 2)  # noqa: S311 - spreads clients, guards nothing
+        intervals = 1.0 if seconds is not None else spread(1, 2)
         # Without a minimum, an API that returns "Retry-After: 0" would be sent requests without any pause.
         length = max(seconds or 0.0, intervals / self._rate.per_second)
         self._limiter.pause(length)
@@ -261,12 +265,18 @@ def local_limiter(_operation: str, _identifier: str | None, rate: Rate) -> Limit
 
 
 class Buckets:
-    """All buckets of one client; idle ones are dropped. `make_limiter` makes the limiter for each."""
+    """All buckets of one client; idle ones are dropped. `make_limiter` makes the limiter for each.
+
+    `spread` returns a random number between two bounds, for pauses whose length the API does not state.
+    """
 
     SWEEP = 10.0
     """Seconds between two sweeps, which drop idle buckets."""
 
-    def __init__(self, limits: Limits, make_limiter: MakeLimiter = local_limiter) -> None:
+    def __init__(
+        self, limits: Limits, make_limiter: MakeLimiter = local_limiter, spread: Spread = random.uniform
+    ) -> None:
+        self._spread = spread
         self._limits = limits
         self._make_limiter = make_limiter
         self._buckets: dict[tuple[str, str | None], Bucket] = {}
@@ -313,7 +323,7 @@ class Buckets:
         Return the length of the pause in seconds.
         """
         total = self._total(request)
-        return max(bucket.pause(seconds) for bucket in (self._own(request), total) if bucket)
+        return max(bucket.pause(seconds, self._spread) for bucket in (self._own(request), total) if bucket)
 
     def close(self) -> None:
         """Stop the sweeps."""
