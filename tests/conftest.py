@@ -1,8 +1,10 @@
 """Every test runs in virtual time, leaves nothing running behind it, and finds nobody's token or CI job."""
 
 import asyncio
+import gc
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 
 import pytest
 import pytest_asyncio
@@ -14,9 +16,24 @@ from flyasync.testing import VirtualTimeLoop
 settings.register_profile("flyasync", deadline=None)
 settings.load_profile("flyasync")
 
+COVERED_CASES = 4
+"""With --cov the first cases of an async test are measured: measuring takes as long as the test itself."""
+
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"virtual": VirtualTimeLoop}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    # Collected tests and imported modules live as long as the session: no collection of garbage looks through them.
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest_asyncio.fixture
@@ -27,9 +44,13 @@ async def leave_no_task_behind() -> AsyncIterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    cases = Counter[Callable[..., object]]()
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
             item.fixturenames.insert(0, "leave_no_task_behind")
+            cases[item.function] += 1
+            if cases[item.function] > COVERED_CASES:
+                item.add_marker("no_cover")
 
 
 @pytest.fixture(autouse=True)
