@@ -37,11 +37,11 @@ class Result:
         return self.status == 0 and self.images == Counter({"shop:2": MACHINES}) and self.serving == MACHINES
 
 
-async def kill(strategy: str, seed: int) -> Result:
-    """Deploy v1, kill the deploy of v2, run it again."""
+async def kill(strategy: str, seed: int, *, speed: float = 1.0) -> Result:
+    """Deploy v1, kill the deploy of v2, run it again; leases, boots and checks pass `speed` times as fast."""
     update = ("--image", "shop:2", "--strategy", strategy, *HASTE.get(strategy, ()))
     draw = random.Random(f"{strategy} {seed}")
-    async with Emulator(seed=seed, boot=(0.2, 0.6), latency=(0.005, 0.03)) as emulator:
+    async with Emulator(seed=seed, boot=(0.2, 0.6), latency=(0.005, 0.03), speed=speed) as emulator:
         assert await _run(emulator, "--create-app", "personal", "--image", "shop:1", "--strategy", "immediate") == 0
         begun = len(emulator.log)
         first = await _start(emulator, *update)
