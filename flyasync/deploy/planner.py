@@ -55,12 +55,12 @@ class Planner:
             if isinstance(result, BaseException):
                 raise result
         decision = decide(self._spec, cast("Fleet", fleet))
-        remarks, types = self._reachable(cast("Sequence[IPAssignment] | None", addresses), cast("Fleet", fleet))
-        remarks = (*decision.plan.remarks, *remarks)
+        lacking, types = self._reachable(cast("Sequence[IPAssignment] | None", addresses), cast("Fleet", fleet))
+        remarks, lacks = (*decision.plan.remarks, *lacking), bool(lacking)
         if self._moved_to:
             kept = f"the digest of the {self._saved.noun if self._saved else 'plan'} is deployed"
             remarks += (f"the tag {asked.config.image} has moved to {self._moved_to} since; {kept}: {asked.digest}",)
-        decision = evolve(decision, plan=evolve(decision.plan, remarks=remarks, addresses=types))
+        decision = evolve(decision, plan=evolve(decision.plan, remarks=remarks, addresses=types, lacks_address=lacks))
         return self._saved.accepted(decision) if self._saved else decision
 
     async def _addresses(self) -> Sequence[IPAssignment] | None:

@@ -75,6 +75,11 @@ class ExitEvent:
     restart_count: int = 0
     exited_at: Timestamp | None = field(default=None, converter=timestamp)
 
+    def __str__(self) -> str:
+        memory = ", out of memory" if self.oom_killed else ""
+        times = "once" if self.restart_count == 1 else f"{self.restart_count} times"
+        return f"exit code {self.exit_code}{memory}" + (f", restarted {times}" if self.restart_count else "")
+
 
 @frozen(kw_only=True, repr=False, field_transformer=settled)
 class MachineEvent(Model):
@@ -230,11 +235,15 @@ class Machine(Model):
 
     @property
     def is_crash_looping(self) -> bool:
-        """Whether the process repeatedly fails and is restarted, without a request."""
-        # Same rule as flyctl's isConstantlyRestarting: a first restart is not a loop yet.
+        """Whether the process repeatedly fails and is restarted, without a request, since the last update."""
+        # Same rule as flyctl's isConstantlyRestarting: a first restart is not a loop yet. But the API keeps the last
+        # events for long, so that those of an earlier config would count after a rollback too.
         last = self.exit_event
+        ends = max((event.timestamp or 0 for event in self.events or () if event.type == "exit"), default=0)
+        is_outdated = any(event.type == "update" and (event.timestamp or 0) > ends for event in self.events or ())
         return (
             last is not None
+            and not is_outdated
             and last.restarting
             and not last.requested_stop
             and last.exit_code != 0

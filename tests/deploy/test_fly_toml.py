@@ -166,6 +166,7 @@ async def test_a_first_deploy_creates_each_group_as_flyctl_would(path: Path) -> 
         assert "worker: a new group, in primary_region: iad 1 (and a standby; none if ha is false)" in str(plan)
         report = await shop(path).execute(fly)
         assert report.ok, str(report)
+        assert "a new group" not in str(report)  # only the plan explains the counts
         there = await machines(fly)
         assert sorted(there) == ["cron-iad-1", "web-iad-1", "web-iad-2", "worker-iad-1", "worker-iad-standby"]
         standby = there["worker-iad-standby"]

@@ -247,7 +247,7 @@ async def test_an_undo_leaves_the_groups_alone_that_the_release_did_not_change()
         assert plan.groups == ("worker",)
         assert (await DeployBuilder("web").undo(fly, every_group=True)).ok
         assert await fleet(fly) == running("shop:1")
-        with pytest.raises(InvalidInput, match="created all machines of the groups cron_jobs and web and worker"):
+        with pytest.raises(InvalidInput, match="created all machines of the groups cron_jobs, web, worker"):
             await DeployBuilder("web").undo(fly, every_group=True)
 
 

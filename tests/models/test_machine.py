@@ -115,6 +115,25 @@ def test_crash_looping(change: dict[str, Any], *, looping: bool) -> None:
     assert machine(events=events).is_crash_looping is looping
 
 
+@pytest.mark.parametrize(("kind", "later", "looping"), [("update", 1, False), ("update", -1, True), ("start", 1, True)])
+def test_the_exits_of_an_earlier_config_are_no_crash_loop(kind: str, later: int, *, looping: bool) -> None:
+    end = exited({"exit_event": {"exit_code": 1, "restarting": True}, "restart_count": 2})
+    event = MachineEvent(type=kind, timestamp=1 + later)
+    assert machine(events=[event, end]).is_crash_looping is looping
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        (ExitEvent(exit_code=3), "exit code 3"),
+        (ExitEvent(exit_code=3, restart_count=1), "exit code 3, restarted once"),
+        (ExitEvent(exit_code=137, oom_killed=True, restart_count=2), "exit code 137, out of memory, restarted 2 times"),
+    ],
+)
+def test_how_a_process_ended_in_words(end: ExitEvent, text: str) -> None:
+    assert str(end) == text
+
+
 def test_a_machine_that_never_exited_does_not_loop() -> None:
     assert not machine().is_crash_looping
     assert not machine(state="stopped").has_crashed

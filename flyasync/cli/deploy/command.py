@@ -97,7 +97,7 @@ The state of the fleet takes precedence over the cause: 4 before 3, and 3 before
 
 
 @click.command("deploy", cls=GroupedCommand, groups=GROUPS, epilog=EPILOG)
-@click.argument("app", required=False, metavar="APP", shell_complete=app_names)
+@click.argument("app", required=False, metavar="[APP]", shell_complete=app_names)
 @click.pass_context
 def command(ctx: click.Context, /, **_: Any) -> None:
     """Deploy one image to many regions of APP at once, and report what runs where."""

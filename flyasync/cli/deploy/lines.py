@@ -91,9 +91,10 @@ class Lines(TextStreams):
         match event:
             case Planned():
                 again = "rolling back: " if self.progress else ""  # a second plan is the rollback
-                for line in (again + plan_headline(event.plan), *event.plan.remarks, *event.plan.resource_lines()):
+                plan = event.plan
+                for line in (again + plan_headline(plan), *plan.sizes, *plan.remarks, *plan.resource_lines()):
                     self._write_at(event.at, line)
-                self.progress = PlanProgress(event.plan)
+                self.progress = PlanProgress(plan)
             case Progress() if self.progress:
                 # The heading of a stage comes before the first event of it.
                 if self.progress.advance(event) and self.progress.heading:

@@ -106,8 +106,8 @@ class Screen(LiveScreen):
             self.close()
             if self._rows:  # a second plan is the rollback: its rows replace those of the first
                 self.note(f"rolling back: {plan_headline(event.plan)}")
-            for remark in event.plan.remarks:
-                self.note(remark)
+            for line in (*event.plan.sizes, *event.plan.remarks):
+                self.note(line)
             for line in event.plan.resource_lines():
                 self.print(Text(line))
             self._rows = MachineRows.of(event)

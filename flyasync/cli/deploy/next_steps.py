@@ -97,4 +97,6 @@ def next_steps(report: DeployReport, called: Invocation) -> Iterator[str]:
             yield f"once the cause is fixed: {called.command} again"
             return
         yield f"to continue: {called.command} again" + (f", or {resume}" if resume else "")
-        yield f"to restore the previous release: {undo}"
+        # After a release command that has failed, no machine has changed.
+        if any(machine.result is not Result.NOT_BEGUN for machine in (*report.machines, *report.others)):
+            yield f"to restore the previous release: {undo}"

@@ -132,7 +132,10 @@ def _misfit(option: str, fitting: Collection[str], strategy: str | None, why: st
 def _demand(ctx: click.Context, name: str) -> None:
     """Raise MissingParameter for a parameter that is not given; an empty text counts as given."""
     if not ctx.params[name] and ctx.params[name] != "":
-        raise click.MissingParameter(ctx=ctx, param=_param(ctx, name))
+        param = _param(ctx, name)
+        # In the usage, an argument that may be left out is in brackets; in the error it is not.
+        hint = f"'{name.upper()}'" if param.param_type_name == "argument" else None
+        raise click.MissingParameter(ctx=ctx, param=param, param_hint=hint)
 
 
 def _param(ctx: click.Context, name: str) -> click.Parameter:

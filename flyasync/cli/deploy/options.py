@@ -210,7 +210,7 @@ class DeployOptions:
         """Return what in the fly.toml has no effect, unless it is refused."""
         ignored = () if self.file.strict else getattr(self.read, "ignored", ())
         source = getattr(self.read, "source", "")
-        return tuple(f"{source}: {found.path} {found.message}; {found.advice}" for found in ignored)
+        return tuple(f"{source}: {found}" for found in ignored)
 
     def builder(self) -> "DeployBuilder":
         """Return the builder of the deploy, or of the release to undo.

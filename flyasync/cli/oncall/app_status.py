@@ -103,7 +103,7 @@ def trouble(machine: Machine) -> str | None:
     """Return what is wrong with a machine according to the API; None if nothing is."""
     # The first that applies: without its host, the rest of what the API shows is outdated.
     end = machine.exit_event
-    how = f"exit code {end.exit_code}{', out of memory' if end.oom_killed else ''}" if end else ""
+    how = str(end) if end else ""
     if not machine.host_is_ok:
         return f"host is {machine.host_status}"
     if machine.state == "failed":

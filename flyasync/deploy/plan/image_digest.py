@@ -23,7 +23,7 @@ from flyasync.deploy.plan.plan import (
     Update,
 )
 from flyasync.deploy.plan.sibling_config import inherited
-from flyasync.deploy.plan.sizing import remarks_on_sizes, sized
+from flyasync.deploy.plan.sizing import sized, sizes
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.tally import counted
 from flyasync.errors import InvalidInput
@@ -62,12 +62,9 @@ def decide(spec: DeploySpec, fleet: Fleet) -> Decision:
     # Only a plan shows which machines stay unchanged, so their digest may require a second plan.
     if spec.digest is None and (like := _like(spec, _kept(made))) != spec:
         spec, made = like, plan(like, fleet)
-    found = (
-        *remarks_on_sizes(asked, fleet),
-        *_remarks_on_image(asked, spec, made),
-        *_remarks_on_secrets(spec, made, fleet),
-    )
-    return Decision(spec=spec, plan=counted(evolve(made, remarks=(*made.remarks, *found)), spec))
+    remarks = (*made.remarks, *_remarks_on_image(asked, spec, made), *_remarks_on_secrets(spec, made, fleet))
+    made = evolve(made, sizes=tuple(sizes(asked, fleet)), remarks=remarks)
+    return Decision(spec=spec, plan=counted(made, spec))
 
 
 def _machines_of(spec: DeploySpec, fleet: Fleet, otherwise: str) -> list[Machine]:

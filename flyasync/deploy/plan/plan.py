@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from attrs import evolve, field, frozen
 
-from flyasync.deploy.plan.addresses import AddressType, allocation
+from flyasync.deploy.plan.addresses import AddressType, allocation, url
 from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.fleet import Fleet, oldest
@@ -426,10 +426,12 @@ class Plan:
     A launch, which only adds machines, has no `strategy` and no `groups`. `source` is the file with the desired state,
     and `addresses` are the types of the IP addresses to allocate. A plan that `keeps_config` changes no image, and of
     the configs only what is stated. It stops after the wave `pause_after`, and continues later. `before` is the fleet
-    that the plan was made from, `kept` are the machines that are already up to date, and `remarks` list what the plan
-    leaves unchanged. `estimate` is how long the plan takes, from the published limits and the times observed in this
-    app; None if it was not estimated. `resources` are the machines, CPUs, memory and volumes before and after, of the
-    groups that are deployed or retired, and of the whole app for a launch; None if they were not counted.
+    that the plan was made from, `kept` are the machines that are already up to date, `sizes` show where the regions
+    and counts come from that are not stated, and `remarks` list what the plan leaves unchanged. If the app
+    `lacks_address`, none of its services can be reached from outside. `estimate` is how long the plan takes, from the
+    published limits and the times observed in this app; None if it was not estimated. `resources` are the machines,
+    CPUs, memory and volumes before and after, of the groups that are deployed or retired, and of the whole app for a
+    launch; None if they were not counted.
     """
 
     app: str
@@ -445,7 +447,9 @@ class Plan:
     pause_after: int | None = None
     before: Fleet | None = field(default=None, repr=False)
     kept: tuple[Track, ...] = ()
+    sizes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = field(default=(), converter=public)
+    lacks_address: bool = False
     estimate: Estimate | None = None
     resources: ResourceChange | None = None
 
@@ -458,6 +462,14 @@ class Plan:
     def group(self) -> str | None:
         """The first group; None for a launch."""
         return self.groups[0] if self.groups else None
+
+    @property
+    def url(self) -> str | None:
+        """The URL of the app; None if its machines have no public web server, or if it is known to lack an address."""
+        tracks = (*self.tracks, *self.kept)
+        created = (step.config for track in tracks for step in track.steps if isinstance(step, Create))
+        configs = (config for config in (*(track.config for track in tracks), *created) if config is not None)
+        return None if self.lacks_address else url(self.app, configs)
 
     @property
     def locks(self) -> Mapping[str, str]:
@@ -540,7 +552,7 @@ class Plan:
         if self.addresses:
             lines.append(f"  {allocation(self.addresses)}")
         # What else to know before confirming.
-        lines += (f"  {remark}" for remark in self.remarks)
+        lines += (f"  {line}" for line in (*self.sizes, *self.remarks))
         if self.creates or self.strategy is None:
             ways = {"skip": "skip it", "nearest": "go to the nearest region with room"}
             others = f"try {', '.join(self.fallback)}, in this order"

@@ -53,7 +53,7 @@ def _sized(fleet: Fleet, spec: DeploySpec) -> DeploySpec:
     return evolve(spec, counts=counts, stated_regions=tuple(regions), if_new=if_new, creates_group=creates_group)
 
 
-def remarks_on_sizes(asked: DeploySpec, fleet: Fleet) -> Iterator[str]:
+def sizes(asked: DeploySpec, fleet: Fleet) -> Iterator[str]:
     """Yield where the regions and counts of each group come from, if it does not state them."""
     for spec in asked.groups if asked.keeps_counts else ():
         got = _sized(fleet, spec)

@@ -15,8 +15,8 @@ from flyasync.models.machine import GONE, Machine
 def counted(plan: Plan, spec: DeploySpec) -> Plan:
     """Return a plan with its resources; raises InvalidInput if it would leave more machines than the spec allows."""
     change = tally(plan, spec.retired_groups)
-    where = f"the groups {' and '.join(plan.groups)}" if len(plan.groups) > 1 else f"the group {plan.group}"
-    change.check(spec.max_machines, where if plan.groups else plan.app)
+    noun = "groups" if len(plan.groups) > 1 else "group"
+    change.check(spec.max_machines, f"the {noun} {', '.join(plan.groups)}" if plan.groups else plan.app)
     return evolve(plan, resources=change)
 
 

@@ -281,7 +281,8 @@ class DeployReport:
     `surplus` are ids of machines that have the tag of this launch, but are not among those reported: there should be
     none, and with any the status is not *ok*. `stray_volumes` are ids of volumes that appeared during the deploy and
     that no machine is known to hold: a create whose response was lost may have made them. `addresses` are the IP
-    addresses that were allocated, and `unallocated` is why they could not be. `unverified` are regions
+    addresses that were allocated, and `unallocated` is why they could not be. `url` is the URL of the app, None if it
+    has no public web server, or is known to lack an address. `unverified` are regions
     whose changed machines are stopped, if no machine of the group was seen to run: the status is *not verified*.
 
     `unseen` is why the final check failed, if it did; machines that it did not see do not count as running. `closed_by`
@@ -311,6 +312,7 @@ class DeployReport:
     unverified: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     unallocated: Failure | None = None
+    url: str | None = None
     require_stated: bool = False
     serving: int = 0
     paused_after: int | None = None
@@ -612,7 +614,8 @@ class DeployReport:
             those = f": {', '.join(self.surplus)} have this launch's tag, but are not among the machines above"
             yield ("  ", Tone.PLAIN), ("surplus machines", Tone.BAD), (readable(those), Tone.PLAIN)
         if self.addresses:
-            yield from plain(f"allocated {' and '.join(self.addresses)}", "  ")
+            where = f", for {self.url}" if self.url else ""
+            yield from plain(f"allocated {' and '.join(self.addresses)}{where}", "  ")
         if self.status is Status.DEGRADED:
             yield from plain(self.why_degraded, "  ")
         if self.status is Status.PAUSED:
@@ -637,6 +640,7 @@ class DeployReport:
 omit_if_unset(DeployReport, "origin")
 omit_if_unset(DeployReport, "seed")
 omit_if_unset(DeployReport, "unallocated")
+omit_if_unset(DeployReport, "url")
 
 
 def _unverified(machines: Iterable[tuple[MachineRun, MachineReport]]) -> tuple[str, ...]:

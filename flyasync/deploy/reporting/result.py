@@ -177,8 +177,7 @@ def _trouble(spec: DeploySpec, run: MachineRun, machine: Machine) -> str | None:
     failing = ", ".join(f"{check.name} {check.status}: {check.output}" for check in machine.failing_checks)
     state = f"its state is {machine.state}" + (f", with failing checks ({failing})" if failing else "")
     if (end := machine.exit_event) and not end.requested_stop:
-        memory = ", out of memory" if end.oom_killed else ""
-        return f"{state}; its process ended with exit code {end.exit_code}{memory}, restarted {end.restart_count} times"
+        return f"{state}; its process ended with {end}"
     return state
 
 

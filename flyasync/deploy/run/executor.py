@@ -272,6 +272,7 @@ class PlanExecutor:
             remarks=tuple(remarks),
             addresses=tuple(str(address.ip) for address in context.addresses.made),
             unallocated=self._unallocated,
+            url=None if self._unallocated else context.plan.url,
         )
 
     @property

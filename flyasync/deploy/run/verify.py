@@ -133,7 +133,7 @@ class Verifier:
         # 4. A check fails after its grace period, or is no longer reported.
         end = machine.exit_event
         if end and end != run.old_exit and end.exit_code and not end.requested_stop:
-            return f"its process ended with exit code {end.exit_code}, {end.restart_count} restarts"
+            return f"its process ended with {end}"
         if self._spec.rests(machine, run.config) or _ended_well(run, machine):
             return None
         if machine.state != "started":
@@ -202,9 +202,7 @@ class Verifier:
                 machine = await self._fly.machines.get(self._app, run.machine_id)
                 end = machine.exit_event
                 if end and end != run.old_exit and not end.requested_stop:
-                    memory = ", out of memory" if end.oom_killed else ""
-                    restarts = f", restarted {end.restart_count} times" if end.restart_count else ""
-                    run.end(f"exit code {end.exit_code}{memory}{restarts}")
+                    run.end(str(end))
                 lines = await self._fly.logs.recent(self._app, machine=run.machine_id)
                 # The log may repeat values of the environment, which may be secret.
                 env = variables(config for config in (run.config, machine.config) if config)

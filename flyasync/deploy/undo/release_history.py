@@ -131,7 +131,7 @@ class History:
     @property
     def which(self) -> str:
         """The groups in words."""
-        return f"the group{'s' if len(self.groups) > 1 else ''} {' and '.join(self.groups)}"
+        return f"the group{'s' if len(self.groups) > 1 else ''} {', '.join(self.groups)}"
 
     def lost(self, launch: str) -> tuple[Machine, ...]:
         """Return the machines that a launch retired and that were not recreated, the last one of each name.

@@ -137,6 +137,7 @@ def restoring(
             *(f"{each}: past the point of no return, new machines stay" for each in past),
             *(remark for restored in back for remark in restored.remarks()),
         ),
+        sizes=(),
         estimate=None,
         addresses=(),
         resources=None,

@@ -35,7 +35,9 @@ def there(shop: Shop) -> list[str]:
 def test_in_its_folder_the_file_states_all_and_the_same_command_changes_nothing(shop: Shop, folder: Path) -> None:
     plan = shop.said("deploy", "--dry-run").splitlines()
     assert plan[0].startswith("web converges to fly.toml, rolling to shop:1@")
-    shop.said("deploy")
+    report = shop.said("deploy").splitlines()[-1]
+    assert report.startswith("  allocated ")
+    assert report.endswith(", for https://web.fly.dev")
     assert there(shop) == ["web-iad-1", "web-iad-2", "worker-iad-1", "worker-iad-standby"]
     again = shop.said("deploy", "--dry-run")
     assert "converges to fly.toml" in again
@@ -88,7 +90,10 @@ def test_a_section_whose_name_has_a_typing_error_is_not_removed_from_machines(
         assert "would remove that from web-iad-1 (" in refused.stderr
     assert {each.id: each.config for each in shop.emulator.world.machines.values()} == before
     # A new app has nothing to lose, so the key is a warning, as with flyctl. Without the key, the removal is meant.
-    assert "did you mean 'http_service'?" in shop.ask("deploy", "--group", "worker").stderr
+    assert (
+        "fly.toml: http_servce: unknown key: did you mean 'http_service'?"
+        in shop.ask("deploy", "--group", "worker").stderr
+    )
     (folder / "fly.toml").write_text(FILE.partition("[http_service]")[0])
     assert "- services" in shop.said("deploy", "--dry-run")
 

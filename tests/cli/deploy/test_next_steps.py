@@ -56,6 +56,7 @@ RESUME = "flyasync deploy --resume deploy.jsonl"
                 "to restore the previous release: flyasync deploy web --undo --launch v2",
             ),
         ),
+        (report("rolling", Result.NOT_BEGUN), Invocation(), ("to continue: the same command again",)),
         (
             report("canary", rollback=report("undo")),
             Invocation(journal="deploy.jsonl"),

@@ -82,7 +82,9 @@ def test_a_machine_that_restarts_repeatedly_is_shown_with_the_time_of_its_last_e
     request = {"exit_event": {"exit_code": 137, "oom_killed": True, "restarting": True}, "restart_count": 4}
     events = [{"type": "exit", "timestamp": 1_767_614_400_000, "request": request}]
     (remark,) = MachineStatus.of(mock_machine(events=events)).remarks
-    assert remark == "restarts repeatedly, last at 2026-01-05T12:00:00Z: exit code 137, out of memory"
+    assert (
+        remark == "restarts repeatedly, last at 2026-01-05T12:00:00Z: exit code 137, out of memory, restarted 4 times"
+    )
 
 
 def test_json_is_one_document_without_configs(shop: Shop) -> None:

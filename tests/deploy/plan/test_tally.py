@@ -186,7 +186,7 @@ def test_the_limit_is_on_what_is_left(strategy: Strategy) -> None:
 
 def test_the_limit_is_on_all_groups_of_a_deploy_and_on_the_whole_app_of_a_launch() -> None:
     worker = GroupSpec(group="worker", config=V2, counts={"iad": 2})
-    with pytest.raises(InvalidInput, match=r"the groups app and worker would have 4 machines.*now: 0"):
+    with pytest.raises(InvalidInput, match=r"the groups app, worker would have 4 machines.*now: 0"):
         planned(wanted(Rolling(), also=(worker,), max_machines=3))
     with pytest.raises(InvalidInput, match=r"web would have 3 machines, but at most 2 may be left \(now: 1\)"):
         planned(wanted(Launch(), max_machines=2), others=(old("app-iad-1"),))
