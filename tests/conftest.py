@@ -20,6 +20,10 @@ COVERED_CASES = 4
 """With --cov the first cases of an async test are measured: measuring takes as long as the test itself."""
 
 
+LONGEST = ("tests/typing/", "tests/benchmarks/")
+"""Tests that come first: at the end of a run one process would wait for another that has them."""
+
+
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"virtual": VirtualTimeLoop}
 
@@ -44,6 +48,7 @@ async def leave_no_task_behind() -> AsyncIterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
     cases = Counter[Callable[..., object]]()
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
