@@ -121,12 +121,6 @@ def restoring(
         Stage.of("restore machines", serving or away, widths),
         Stage.of("destroy what the deploy created", gone),
     )
-    regions: dict[str, list[str]] = {}
-    for region, group in sorted(settled):
-        regions.setdefault(group, []).append(region)
-    past = [
-        f"{group}: {', '.join(those)}" if len(plan.groups) > 1 else ", ".join(those) for group, those in regions.items()
-    ]
     return evolve(
         plan,
         image=next((restored.then.image for restored in back if restored.then.image), plan.image),
@@ -134,7 +128,7 @@ def restoring(
         strategy="undo",
         kept=tuple(track for track in tracks if not track.steps),
         remarks=(
-            *(f"{each}: past the point of no return, new machines stay" for each in past),
+            *_remarks_on_settled(plan, settled),
             *(remark for restored in back for remark in restored.remarks()),
         ),
         sizes=(),
@@ -143,6 +137,16 @@ def restoring(
         resources=None,
         pause_after=None,
     )
+
+
+def _remarks_on_settled(plan: Plan, settled: Iterable[LaneKey]) -> Iterator[str]:
+    """Yield a remark for each group with lanes past the point of no return, with their regions."""
+    regions: dict[str, list[str]] = {}
+    for region, group in sorted(settled):
+        regions.setdefault(group, []).append(region)
+    for group, those in regions.items():
+        which = f"{group}: " if len(plan.groups) > 1 else ""
+        yield f"{which}{', '.join(those)}: past the point of no return, new machines stay"
 
 
 def restored_spec(spec: DeploySpec, plan: Plan) -> DeploySpec:
