@@ -12,7 +12,7 @@ from attrs import Factory, define, frozen
 from benchmarks.pool.api import APP, Seen, counted
 from benchmarks.pool.judge import Held, twice
 from benchmarks.pool.worker import pool
-from flyasync import Emulator, Fault, FlyClient, FlyError, MachinePool
+from flyasync import Emulator, Fault, FlyClient, MachinePool
 
 MOST = 6
 
@@ -66,16 +66,15 @@ class Process:
     """What stands for a process: a client with its pool, which can be killed."""
 
     wire: Wire
+    users: set[str] = Factory(set)
     holds: dict[str, tuple[str, float]] = Factory(dict)
     work: "asyncio.Task[None] | None" = None
 
-    def kill(self, claims: list[Held], now: float) -> None:
-        """Cut its connections, and end its claims at that moment."""
+    def kill(self) -> None:
+        """Cut its connections, so that nothing of what it still does reaches the emulator."""
         assert self.work
         self.wire.cut()
         self.work.cancel()
-        claims += [Held(machine=id_, user=user, start=start, end=now) for user, (id_, start) in self.holds.items()]
-        self.holds.clear()
 
 
 @frozen
@@ -102,17 +101,25 @@ class Storm:
         clock = asyncio.get_running_loop().time
         while self.users:
             user = self.users.pop()
-            try:
-                async with machines.acquire(user, timeout=300) as machine:
-                    process.holds[user] = machine.id, clock()
-                    await asyncio.sleep(self.dice.uniform(1, 3))
-                    id_, start = process.holds.pop(user)
-                    self.claims.append(Held(machine=id_, user=user, start=start, end=clock()))
-                    self.served.append(user)
-            except (asyncio.CancelledError, FlyError):
-                if user not in self.served:
-                    self.users.append(user)
-                raise
+            process.users.add(user)
+            async with machines.acquire(user, timeout=300) as machine:
+                process.holds[user] = machine.id, clock()
+                await asyncio.sleep(self.dice.uniform(1, 3))
+                self._end(process, user)
+            process.users.discard(user)
+            self.served.append(user)
+
+    def _end(self, process: Process, user: str) -> None:
+        machine, start = process.holds.pop(user)
+        now = asyncio.get_running_loop().time()
+        self.claims.append(Held(machine=machine, user=user, start=start, end=now))
+
+    def kill(self, process: Process) -> None:
+        """Kill a process; its claims end at that moment, and its users come again."""
+        process.kill()
+        for user in list(process.holds):
+            self._end(process, user)
+        self.users.extend(process.users)
 
     async def keep(self, emulator: Emulator, alive: list[Process]) -> None:
         """Have a process work until no users are left, and start another one when it is killed."""
@@ -147,7 +154,7 @@ async def storm(users: int, *, clients: int, kills: int, on_release: str) -> Res
             await asyncio.wait([keepers], timeout=5)
             if alive and len(dead) < kills:
                 dead.append(alive.pop(storm.dice.randrange(len(alive))))
-                dead[-1].kill(storm.claims, asyncio.get_running_loop().time())
+                storm.kill(dead[-1])
         await keepers
         emulator.faults.clear()
         for _ in range(4):

@@ -4,19 +4,16 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from secrets import token_hex
 from weakref import WeakValueDictionary
 
-from attrs import define, evolve
+from attrs import Factory, define, evolve
 
 from flyasync.api.client import FlyClient
-from flyasync.api.machines.create_once import Creation
 from flyasync.api.machines.leases import HeldLease
 from flyasync.api.machines.shared_lists import SharedLists
 from flyasync.api.resource import TROUBLE
 from flyasync.cancellation import finished
 from flyasync.errors import (
-    AlreadyStarting,
     FlyError,
     LeaseHeld,
     NameTaken,
@@ -28,7 +25,7 @@ from flyasync.errors import (
     WrongState,
 )
 from flyasync.models.lease import Lease
-from flyasync.models.machine import Machine, expected_checks
+from flyasync.models.machine import Machine
 from flyasync.pool.claimed import ClaimedMachine
 from flyasync.pool.events import (
     ClaimFailed,
@@ -51,31 +48,27 @@ RECENT = 10.0
 BOOT = 120.0
 """Seconds within which a machine must start for a claim; a machine that takes longer is replaced."""
 
-STOPPING = 15.0
-"""Seconds for which a claim waits for a machine that is stopping, or that has just stopped and refuses to start."""
 
-
+@define(eq=False)
 class Claims:
     """The claims of one process on the machines of a pool."""
 
-    def __init__(self, fly: FlyClient, spec: Callable[[], PoolSpec], on_event: OnPoolEvent) -> None:
-        self._fly = fly
-        self._spec = spec
-        self._emit = on_event
-        self._lists = SharedLists(fly.machines.list, include_leases=True)
-        self._listed: tuple[Machine, ...] = ()
-        self._listed_at = float("-inf")
-        self._slots: set[str] = set()
-        # Claims of one key follow each other: by these locks in this process, by the lease across processes.
-        self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        # More searches than the pool may have machines could not succeed at once; the others wait in order.
-        self._searches = asyncio.Semaphore(spec().max)
-        self._none_open = asyncio.Event()
-        self._none_open.set()
-        self.open = 0
-        """The number of claims of this process, those that have no machine yet included."""
-        self.searching = 0
-        """The number of claims that have no machine yet."""
+    _fly: FlyClient
+    _spec: Callable[[], PoolSpec]
+    _emit: OnPoolEvent
+    _lists: SharedLists = Factory(
+        lambda self: SharedLists(self._fly.machines.list, include_leases=True), takes_self=True
+    )
+    _listed: tuple[Machine, ...] = ()
+    _listed_at: float = float("-inf")
+    _slots: set[str] = Factory(set)
+    # Claims of one key follow each other: by these locks in this process, by the lease across processes.
+    _keys: WeakValueDictionary[str, asyncio.Lock] = Factory(WeakValueDictionary)
+    # More searches than the pool may have machines could not succeed at once; the others wait in order.
+    _searches: asyncio.Semaphore = Factory(lambda self: asyncio.Semaphore(self._spec().max), takes_self=True)
+    _one_ended: asyncio.Event = Factory(asyncio.Event)
+    open: int = 0
+    """The number of claims of this process, those that have no machine yet included."""
 
     def resize(self) -> None:
         """Let as many claims search at once as the pool may have machines now."""
@@ -111,7 +104,6 @@ class Claims:
         search = _Search(key, region)
         async with AsyncExitStack() as claim:
             claim.enter_context(self._counted())
-            self.searching += 1
             try:
                 async with asyncio.timeout(timeout):
                     await claim.enter_async_context(self._keys.setdefault(key, asyncio.Lock()))
@@ -124,8 +116,6 @@ class Claims:
                 if failure is error:
                     raise
                 raise failure from error
-            finally:
-                self.searching -= 1
             got = clock()
             took = got - began
             self._emit(
@@ -140,17 +130,17 @@ class Claims:
     @contextmanager
     def _counted(self) -> Iterator[None]:
         self.open += 1
-        self._none_open.clear()
         try:
             yield
         finally:
             self.open -= 1
-            if not self.open:
-                self._none_open.set()
+            self._one_ended.set()
 
     async def ended(self) -> None:
         """Wait until all claims of this process have ended."""
-        await self._none_open.wait()
+        while self.open:
+            self._one_ended.clear()
+            await self._one_ended.wait()
 
     async def _find(self, claim: AsyncExitStack, search: "_Search") -> tuple[Machine, HeldLease, ClaimSource]:
         """Find a machine for a claim, and hold it until the claim ends; only the claim's timeout ends the search."""
@@ -194,11 +184,10 @@ class Claims:
         if slots := [slot for slot in vacant if not self.is_occupied(slot)]:
             return await self._create(claim, random.choice(slots), search)  # noqa: S311 - spreads processes only
         # 2. Each slot has a machine: one that no claim may have, or that is kept for another key, makes room, unless
-        #    there will be room for all claims that search.
-        if not vacant and observed.leaving() < self.searching:
-            spare = (each for each in [*observed.outdated(), *observed.kept()] if not self.is_occupied(each.name))
-            if evicted := next(spare, None):
-                await self.destroy(evicted, DestroyReason.EVICTED, lambda fresh, _now: not observed.is_usable(fresh))
+        #    another one does so already.
+        spare = (each for each in [*observed.outdated(), *observed.kept()] if not self.is_occupied(each.name))
+        if not (vacant or observed.leaving()) and (evicted := next(spare, None)):
+            await self.destroy(evicted, DestroyReason.EVICTED)
         return None
 
     async def _try(self, claim: AsyncExitStack, machine: Machine, key: str) -> tuple[Machine, HeldLease] | None:
@@ -216,7 +205,7 @@ class Claims:
                 if KEY not in fresh.metadata:
                     await self._fly.machines.set_metadata(spec.app, fresh.id, KEY, key)
                 try:
-                    served = await self._serve(fresh, held)
+                    served = await self._fly.machines.starter.serve(spec.app, fresh, nonce=held.nonce, timeout=BOOT)
                 except (WaitFailed, WrongState, NoCapacity):
                     await self._discard(fresh, held.nonce, DestroyReason.UNUSABLE)
                     return None
@@ -226,72 +215,32 @@ class Claims:
         except (LeaseHeld, NotFound):
             return None
 
-    async def _serve(self, machine: Machine, held: HeldLease) -> Machine:
-        """Start the machine if necessary, and wait until its checks pass; return it as last observed."""
-        app, machines = self._spec().app, self._fly.machines
-        if not machine.is_settled or machine.state == "created":
-            machine = evolve(machine, state=await machines.wait(app, machine.id, state="settled", timeout=STOPPING))
-        if machine.state != "started":
-            await self._start(machine, held)
-            machine = evolve(machine, state="started", checks=None)
-        if (checks := expected_checks(machine.config)) and not machine.checks_pass:
-            machine = await machines.wait_healthy(app, machine.id, checks=checks, timeout=BOOT)
-        return machine
-
-    async def _start(self, machine: Machine, held: HeldLease) -> None:
-        app, clock = self._spec().app, asyncio.get_running_loop().time
-        refused_until = clock() + STOPPING
-        while True:
-            try:
-                await self._fly.machines.start(app, machine.id, nonce=held.nonce)
-            except AlreadyStarting:
-                pass
-            except WrongState:  # for some seconds after a stop
-                if clock() >= refused_until:
-                    raise
-                await asyncio.sleep(1)
-                continue
-            await self._fly.machines.wait(app, machine.id, timeout=BOOT)
-            return
-
     async def _create(self, claim: AsyncExitStack, slot: str, search: "_Search") -> tuple[Machine, HeldLease] | None:
         """Create a machine that is claimed from its first moment; None if another client has the slot."""
         spec, clock, sent = self._spec(), asyncio.get_running_loop().time, list[float]()
-        creation = Creation(
-            app=spec.app,
-            config=spec.config_for(search.key),
-            name=slot,
-            launch=f"pool-{token_hex(4)}",
-            options={"lease_ttl": spec.claim_ttl, "region": spec.regions_from(search.region) or None},
-            on_leave=lambda: sent.append(clock()),
-            is_urgent=True,
-        )
+        creation = spec.creation(slot, search.region, key=search.key, on_leave=lambda: sent.append(clock()))
         try:
             async with AsyncExitStack() as attempt:
                 attempt.enter_context(self.occupy(slot))
-                try:
-                    machine = await self._fly.machines.once.create(creation)
-                except asyncio.CancelledError:
-                    if made := creation.machine:
-                        await finished(self._discard(made, made.nonce, DestroyReason.RELEASED))
-                    raise
+                machine = await self._fly.machines.once.create(creation)
                 # It was found after a lost response, and maybe so late that another client holds its lease by now: it
                 # has the key, so the next list leads to it.
                 if clock() - sent[0] > spec.claim_ttl / 2:
                     return None
                 nonce = machine.nonce or (await self._fly.leases.get(spec.app, machine.id)).nonce
                 held = await attempt.enter_async_context(self._keep(machine, nonce))
-                try:
-                    await self._fly.machines.wait(spec.app, machine.id, timeout=BOOT, just_created=True)
-                    served = await self._serve(evolve(machine, state="started"), held)
-                except BaseException:
-                    # Nobody else would: it has the key of this claim.
-                    await finished(self._discard(machine, held.nonce, DestroyReason.UNUSABLE))
-                    raise
+                await self._fly.machines.wait(spec.app, machine.id, timeout=BOOT, just_created=True)
+                booted = evolve(machine, state="started")
+                served = await self._fly.machines.starter.serve(spec.app, booted, nonce=nonce, timeout=BOOT)
                 claim.push_async_exit(attempt.pop_all())
                 return served, held
         except (NameTaken, LeaseHeld, NotFound):
             return None
+        except BaseException:
+            # Nobody else would destroy it soon: it has the key of this claim. Its lease was released, or has the nonce.
+            if made := creation.machine:
+                await finished(self._discard(made, made.nonce, DestroyReason.UNUSABLE))
+            raise
 
     async def _give_back(self, machine: Machine, held: HeldLease) -> None:
         """Return a machine to the pool; what is not finished when the lease ends is left to `reconcile`."""
@@ -314,32 +263,28 @@ class Claims:
 
     async def rest(self, machine: Machine, *, nonce: str | None = None) -> None:
         """Bring a started machine into the state in which machines wait."""
-        spec = self._spec()
-        match spec.standby:
-            case Standby.STOPPED:
-                await self._fly.machines.stop(spec.app, machine.id, nonce=nonce)
-            case Standby.SUSPENDED:
-                await self._fly.machines.suspend(spec.app, machine.id, nonce=nonce)
-            case Standby.STARTED:
-                pass
+        spec, machines = self._spec(), self._fly.machines
+        if spec.standby is not Standby.STARTED:
+            bring = machines.stop if spec.standby is Standby.STOPPED else machines.suspend
+            await bring(spec.app, machine.id, nonce=nonce)
 
-    async def destroy(self, machine: Machine, reason: DestroyReason, is_due: Callable[[Machine, float], bool]) -> bool:
-        """Destroy a machine under its lease if that is due; return whether it was destroyed.
-
-        `is_due` decides by the machine as read under the lease, and the unix time by the API's clock.
-        """
+    async def destroy(self, machine: Machine, reason: DestroyReason) -> bool:
+        """Destroy a machine under its lease if that is still due then; return whether it was destroyed."""
+        if self.is_occupied(machine.name):
+            return False
         spec = self._spec()
         with self.occupy(machine.name):
             try:
                 lease = await self._lease(machine)
                 async with self._keep(machine, lease.nonce) as held:
                     fresh = await self._fly.machines.get(spec.app, machine.id)
-                    if not (is_of_pool(fresh, spec.name) and is_due(fresh, now_of(lease, spec.claim_ttl))):
-                        return False
-                    await self._delete(fresh, held.nonce, reason)
-                    return True
+                    is_due = Observed.of(spec, [fresh]).is_due(fresh, reason, now_of(lease, spec.claim_ttl))
+                    if is_due and is_of_pool(fresh, spec.name):
+                        await self._delete(fresh, held.nonce, reason)
+                        return True
             except (LeaseHeld, NotFound):
-                return False  # another client has claimed or destroyed it
+                pass  # another client has claimed or destroyed it
+        return False
 
     async def _lease(self, machine: Machine) -> Lease:
         spec = self._spec()

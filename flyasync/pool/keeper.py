@@ -4,21 +4,19 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
-from secrets import token_hex
 
-from attrs import Factory, frozen
+from attrs import Factory, define, frozen
 
 from flyasync.api.client import FlyClient
-from flyasync.api.machines.create_once import Creation
 from flyasync.errors import Conflict, FlyError, NameTaken, NotFound
 from flyasync.models.machine import Machine
 from flyasync.pool.claims import BOOT, RECENT, Claims
 from flyasync.pool.events import DestroyReason, MachineCreated, OnPoolEvent
-from flyasync.pool.observed import Observed, is_abandoned
-from flyasync.pool.spec import KEY, PoolSpec, Standby
+from flyasync.pool.observed import Observed
+from flyasync.pool.spec import PoolSpec, Standby
 
 log = logging.getLogger("flyasync.pool")
 
@@ -42,44 +40,28 @@ class PoolStatus:
 
 @frozen(kw_only=True)
 class Reconciled:
-    """What one round did: the machines it created, those it destroyed by reason, and what it could not do."""
-
-    created: int = 0
-    destroyed: dict[DestroyReason, int] = Factory(dict)
-    failures: tuple[FlyError, ...] = ()
-
-
-@frozen
-class _Round:
-    """One round over the machines of a pool, as it proceeds: the ids of new machines, why others were destroyed."""
+    """What one round did."""
 
     created: list[str] = Factory(list)
-    destroyed: list[DestroyReason] = Factory(list)
+    """The ids of the machines that it created."""
+
+    destroyed: Counter[DestroyReason] = Factory(Counter)
+    """How many machines it destroyed, by reason."""
+
     failures: list[FlyError] = Factory(list)
-
-    def result(self) -> Reconciled:
-        """Return what was done."""
-        destroyed = dict(Counter(self.destroyed))
-        return Reconciled(created=len(self.created), destroyed=destroyed, failures=tuple(self.failures))
+    """What it could not do."""
 
 
+@define(eq=False)
 class Keeper:
     """Keeps `ready` machines of a pool free. Any number of processes may do so for the same pool."""
 
-    def __init__(
-        self,
-        fly: FlyClient,
-        spec: Callable[[], PoolSpec],
-        ready: Callable[[], int],
-        claims: Claims,
-        on_event: OnPoolEvent,
-    ) -> None:
-        self._fly = fly
-        self._spec = spec
-        self._ready = ready
-        self._claims = claims
-        self._emit = on_event
-        self._wake = asyncio.Event()
+    _fly: FlyClient
+    _spec: Callable[[], PoolSpec]
+    _ready: Callable[[], int]
+    _claims: Claims
+    _emit: OnPoolEvent
+    _wake: asyncio.Event = Factory(asyncio.Event)
 
     def wake(self) -> None:
         """Begin the next round soon: something has changed in this process."""
@@ -94,9 +76,9 @@ class Keeper:
             try:
                 # A list that a claim has received since the last round saves one.
                 observed = await self._claims.observe(since=max(ended, clock() - RECENT))
-                failures: tuple[Exception, ...] = (await self._round(observed)).failures
+                failures: Sequence[Exception] = (await self._round(observed)).failures
             except Exception as error:  # noqa: BLE001 - `ready` may raise anything
-                failures = (error,)
+                failures = [error]
             for failure in failures:
                 log.warning("pool %s of %s: %r", self._spec().name, self._spec().app, failure)
             ended = clock()
@@ -112,10 +94,9 @@ class Keeper:
         return await self._round(await self._claims.observe(), replace_outdated=replace_outdated)
 
     async def _round(self, observed: Observed, *, replace_outdated: bool = False) -> Reconciled:
-        spec, ready, done = self._spec(), self._ready(), _Round()
+        spec, ready, done = self._spec(), self._ready(), Reconciled()
+        await self._destroy_all(self._left_over(observed, ready, replace_outdated=replace_outdated), done)
         async with asyncio.TaskGroup() as work:
-            for machine, reason in self._left_over(observed, ready, replace_outdated=replace_outdated):
-                work.create_task(self._destroy(machine, reason, done))
             for machine in observed.free():
                 if machine.state == "started" and not self._claims.is_occupied(machine.name):
                     work.create_task(self._rest(machine, done))
@@ -132,16 +113,14 @@ class Keeper:
                 filled[created.region] += 1
                 if spec.standby is Standby.SUSPENDED:
                     work.create_task(self._rest(created, done, just_created=True))
-        return done.result()
+        return done
 
     async def drain(self) -> Reconciled:
         """Destroy every machine that is not claimed."""
-        observed, done = await self._claims.observe(), _Round()
-        async with asyncio.TaskGroup() as work:
-            for machine in observed.machines.values():
-                if not machine.lease:
-                    work.create_task(self._destroy(machine, DestroyReason.DRAINED, done))
-        return done.result()
+        observed, done = await self._claims.observe(), Reconciled()
+        unclaimed = [each for each in observed.machines.values() if not each.lease]
+        await self._destroy_all(((each, DestroyReason.DRAINED) for each in unclaimed), done)
+        return done
 
     async def status(self) -> PoolStatus:
         """Count the machines of the pool, as one list shows them."""
@@ -162,42 +141,29 @@ class Keeper:
         outdated = [each for each in observed.outdated() if replace_outdated or self._is_useless(each)]
         yield from ((each, DestroyReason.OUTDATED) for each in outdated)
         # The machines in the last slots, so that all processes choose the same ones.
-        free = sorted(observed.free(), key=lambda each: self._spec().slots().index(each.name))
+        free = sorted(observed.free(), key=lambda each: self._spec().slots[each.name])
         yield from ((each, DestroyReason.SURPLUS) for each in free[ready:])
 
     def _is_useless(self, machine: Machine) -> bool:
-        return machine.name not in self._spec().slots() or not machine.is_alive
+        return machine.name not in self._spec().slots or not machine.is_alive
 
-    async def _destroy(self, machine: Machine, reason: DestroyReason, done: _Round) -> None:
-        def is_due(fresh: Machine, now: float) -> bool:
-            if reason is DestroyReason.ABANDONED:
-                return is_abandoned(fresh, now)
-            return reason is DestroyReason.DRAINED or KEY not in fresh.metadata
+    async def _destroy_all(self, machines: Iterable[tuple[Machine, DestroyReason]], done: Reconciled) -> None:
+        async with asyncio.TaskGroup() as work:
+            for machine, reason in machines:
+                work.create_task(self._destroy(machine, reason, done))
 
-        if self._claims.is_occupied(machine.name):
-            return
+    async def _destroy(self, machine: Machine, reason: DestroyReason, done: Reconciled) -> None:
         try:
-            if await self._claims.destroy(machine, reason, is_due):
-                done.destroyed.append(reason)
+            if await self._claims.destroy(machine, reason):
+                done.destroyed[reason] += 1
         except FlyError as error:
             done.failures.append(error)
 
-    async def _create(self, slot: str, region: str | None, done: _Round) -> Machine | None:
+    async def _create(self, slot: str, region: str | None, done: Reconciled) -> Machine | None:
         """Create a machine that is ready, and return it; None if another process was faster, or it failed."""
-        spec = self._spec()
-        creation = Creation(
-            app=spec.app,
-            config=spec.config_for(),
-            name=slot,
-            launch=f"pool-{token_hex(4)}",
-            options={
-                "region": spec.regions_from(region) or None,
-                "skip_launch": True if spec.standby is Standby.STOPPED else None,
-            },
-        )
         try:
             with self._claims.occupy(slot):
-                machine = await self._fly.machines.once.create(creation)
+                machine = await self._fly.machines.once.create(self._spec().creation(slot, region))
         except NameTaken:
             return None
         except FlyError as error:
@@ -207,7 +173,7 @@ class Keeper:
         self._emit(MachineCreated(machine_id=machine.id, region=machine.region))
         return machine
 
-    async def _rest(self, machine: Machine, done: _Round, *, just_created: bool = False) -> None:
+    async def _rest(self, machine: Machine, done: Reconciled, *, just_created: bool = False) -> None:
         """Bring a free machine that has started, or is about to, into the state in which machines wait."""
         try:
             if just_created:

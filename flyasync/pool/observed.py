@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set as AbstractSet
 from attrs import frozen
 
 from flyasync.models.machine import Machine
+from flyasync.pool.events import DestroyReason
 from flyasync.pool.spec import DIGEST, KEPT_UNTIL, KEY, POOL, PoolSpec
 
 # A free machine that needs fewer steps is claimed first. One that is just being stopped or created is free too.
@@ -36,7 +37,7 @@ class Observed:
 
     def vacant(self) -> list[str]:
         """Return the slots without a machine."""
-        return [name for name in self.spec.slots() if name not in self.names]
+        return [name for name in self.spec.slots if name not in self.names]
 
     def leaving(self) -> int:
         """Return how many machines are being destroyed, whose slots will be vacant soon."""
@@ -61,8 +62,24 @@ class Observed:
             return False
         if KEY in machine.metadata:
             return machine.metadata[KEY] == key
-        is_current = machine.metadata.get(DIGEST) == self.spec.digest and machine.name in self.spec.slots()
+        is_current = machine.metadata.get(DIGEST) == self.spec.digest and machine.name in self.spec.slots
         return is_current and not machine.cordoned
+
+    def is_due(self, machine: Machine, reason: DestroyReason, now: float) -> bool:
+        """Whether to destroy a machine for a reason, now that nobody else can hold its lease.
+
+        `now` is the unix time by the API's clock. Each claim holds the lease, so a machine with a key and without a
+        lease was left by a dead holder, unless it is kept for the key.
+        """
+        match reason:
+            case DestroyReason.DRAINED:
+                return True
+            case DestroyReason.EVICTED:
+                return not self.is_usable(machine)
+            case DestroyReason.ABANDONED:
+                return KEY in machine.metadata and not (machine.is_alive and kept_until(machine) > now)
+            case _:
+                return KEY not in machine.metadata
 
     def kept(self) -> list[Machine]:
         """Return the machines that are kept for a key or abandoned, those with the least time left first."""
@@ -78,15 +95,6 @@ class Observed:
 
     def _unclaimed(self) -> Iterator[Machine]:
         return (each for each in self.machines.values() if not each.lease and each.state != "destroying")
-
-
-def is_abandoned(machine: Machine, now: float) -> bool:
-    """Whether a machine that has a key, and whose lease is held by nobody else, may be recycled.
-
-    `now` is the unix time by the API's clock. Each claim holds the lease, so without one the holder has died, unless
-    the machine is kept for its key.
-    """
-    return KEY in machine.metadata and not (machine.is_alive and kept_until(machine) > now)
 
 
 def kept_until(machine: Machine) -> float:

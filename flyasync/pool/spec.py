@@ -1,13 +1,15 @@
 """What a pool is made of: the options of `MachinePool`, checked, and what they mean for one machine."""
 
 import json
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from hashlib import sha256
+from secrets import token_hex
 from typing import Any, NoReturn
 
 from attrs import evolve, field, frozen
 
-from flyasync.api.machines.create_once import OURS
+from flyasync.api.machines.create_once import OURS, CreateOptions, Creation
 from flyasync.api.machines.leases import LEAST_TO_HOLD
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
@@ -75,26 +77,42 @@ class PoolSpec:
     def _digest(self) -> str:
         return sha256(json.dumps(unstructure(self.config), sort_keys=True).encode()).hexdigest()[:12]
 
+    slots: Mapping[str, int] = field(init=False, repr=False)
+    """The names of the machines, in order. The API keeps names unique in an app, so there are never more."""
+
+    @slots.default
+    def _slots(self) -> Mapping[str, int]:
+        return {f"{self.name}-{number}": number for number in range(demand_count("max", self.max, least=1))}
+
     def __attrs_post_init__(self) -> None:
         refuse(check_config(self.config, volumes_by_name=True))
-        demand_count("max", self.max, least=1)
         if self.keep_for <= 0:
             raise InvalidInput(f"keep_for is {self.keep_for!r}, but must be a number of seconds above 0")
         if self.claim_ttl < LEAST_TO_HOLD:
             raise InvalidInput(f"claim_ttl is {self.claim_ttl!r}, but must be {LEAST_TO_HOLD} s or more")
 
-    def slots(self) -> tuple[str, ...]:
-        """Return the names of the machines. The API keeps names unique in an app, so there are never more."""
-        return tuple(f"{self.name}-{number}" for number in range(self.max))
-
-    def config_for(self, key: str | None = None) -> MachineConfig:
-        """Return the config of a new machine, which is free, or claimed for a key."""
-        marks = {POOL: self.name, DIGEST: self.digest} | ({KEY: key} if key is not None else {})
-        return evolve(self.config, metadata={**(self.config.metadata or {}), **marks})
-
-    def regions_from(self, first: str | None) -> tuple[str, ...]:
-        """Return the regions in the order in which a new machine may get them."""
-        return (first, *(each for each in self.regions if each != first)) if first else self.regions
+    def creation(
+        self, slot: str, region: str | None, *, key: str | None = None, on_leave: Callable[[], None] | None = None
+    ) -> Creation:
+        """Return the creation of a machine that is free, or claimed for a key; in `region` if that has capacity."""
+        marks = {POOL: self.name, DIGEST: self.digest}
+        options: CreateOptions = {}
+        if key is not None:
+            marks[KEY] = key
+            options["lease_ttl"] = self.claim_ttl
+        elif self.standby is Standby.STOPPED:
+            options["skip_launch"] = True
+        if regions := dict.fromkeys([*filter(None, [region]), *self.regions]):
+            options["region"] = tuple(regions)
+        return Creation(
+            app=self.app,
+            config=evolve(self.config, metadata={**(self.config.metadata or {}), **marks}),
+            name=slot,
+            launch=f"pool-{token_hex(4)}",
+            options=options,
+            on_leave=on_leave,
+            is_urgent=key is not None,
+        )
 
 
 def demand_count(name: str, value: Any, *, least: int) -> int:

@@ -14,6 +14,7 @@ from flyasync.api.machines.leases import Leases
 from flyasync.api.machines.named_volumes import NamedVolumes
 from flyasync.api.machines.poller import survey
 from flyasync.api.machines.shared_lists import SharedLists
+from flyasync.api.machines.starting import Starter
 from flyasync.api.machines.volume_claims import outlast_claim
 from flyasync.api.machines.wait import Waits, most_pollers, most_readers
 from flyasync.api.pagination import OnErrorRegions, Pages, pages
@@ -71,6 +72,7 @@ class Machines:
         expected_wait = partial(caller.expected_wait, "machines.create")
         volumes = NamedVolumes(list_volumes)
         self.once: CreateOnce = CreateOnce(self.create, self.get, self.list, policy, expected_wait, volumes=volumes)
+        self.starter: Starter = Starter(self.start, self.wait, self.wait_healthy)
         self._found = SharedLists(self.list)
         self._ensured = EnsureRunning(
             self.once, self.get, self.start, self.wait, self.wait_healthy, SharedLists(self.list, summary=True)
