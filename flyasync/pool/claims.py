@@ -101,21 +101,13 @@ class Claims:
         """Hold a machine for `key` while the block runs."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        search = _Search(key, region)
         async with AsyncExitStack() as claim:
             claim.enter_context(self._counted())
             try:
-                async with asyncio.timeout(timeout):
-                    await claim.enter_async_context(self._keys.setdefault(key, asyncio.Lock()))
-                    async with self._searches:
-                        machine, held, source = await self._find(claim, search)
+                machine, held, source = await self._find(claim, key, region, timeout)
             except BaseException as error:
-                is_late = isinstance(error, TimeoutError)
-                failure = search.exhausted(self._spec(), timeout) if is_late else error
-                self._emit(ClaimFailed(key=key, error=type(failure).__name__, seconds=clock() - began))
-                if failure is error:
-                    raise
-                raise failure from error
+                self._emit(ClaimFailed(key=key, error=type(error).__name__, seconds=clock() - began))
+                raise
             got = clock()
             took = got - began
             self._emit(
@@ -142,47 +134,61 @@ class Claims:
             self._one_ended.clear()
             await self._one_ended.wait()
 
-    async def _find(self, claim: AsyncExitStack, search: "_Search") -> tuple[Machine, HeldLease, ClaimSource]:
-        """Find a machine for a claim, and hold it until the claim ends; only the claim's timeout ends the search."""
+    async def _find(
+        self, claim: AsyncExitStack, key: str, region: str | None, timeout: float
+    ) -> tuple[Machine, HeldLease, ClaimSource]:
+        """Find a machine for a claim within `timeout` seconds, and hold it until the claim ends."""
         # The limit of one list a second is for all processes. So an older list comes first, unless another process may
         # keep a machine for the key by now.
         is_kept = self._spec().on_release is OnRelease.KEEP
         since = None if is_kept else asyncio.get_running_loop().time() - RECENT
-        while True:
-            try:
-                observed = search.saw(await self.observe(since=since))
-                if found := await self._take(claim, search, observed):
-                    return found
-                if since is None:
-                    if not observed.of_key(search.key) and (made := await self._make(claim, search, observed)):
-                        return *made, ClaimSource.COLD
-                    await asyncio.sleep(LOOK_AGAIN)
-            # Its result may be unknown, but no machine is lost by that: its lease expires, and the next list shows it.
-            except (NoCapacity, NoFreeVolume, *TROUBLE) as refusal:
-                search.refused(refusal)
-                await asyncio.sleep(LOOK_AGAIN)
-            since = None
+        observed, refusal = Observed.of(self._spec(), ()), None
+        try:
+            async with asyncio.timeout(timeout):
+                await claim.enter_async_context(self._keys.setdefault(key, asyncio.Lock()))
+                async with self._searches:
+                    while True:
+                        try:
+                            observed = await self.observe(since=since)
+                            if taken := await self._take(claim, key, region, observed):
+                                return taken
+                            if since is None and (made := await self._make(claim, key, region, observed)):
+                                return *made, ClaimSource.COLD
+                        # Its result may be unknown, but no machine is lost by that: its lease expires, and the next
+                        # list shows it.
+                        except (NoCapacity, NoFreeVolume, *TROUBLE) as error:
+                            refusal, since = error, None
+                        if since is None:
+                            await asyncio.sleep(LOOK_AGAIN)
+                        since = None
+        except TimeoutError as late:
+            machines, claimed, spec = len(observed.machines), len(observed.claimed()), self._spec()
+            raise PoolExhausted(
+                spec.app, spec.name, timeout, most=spec.max, machines=machines, claimed=claimed, refusal=refusal
+            ) from late
 
     async def _take(
-        self, claim: AsyncExitStack, search: "_Search", observed: Observed
+        self, claim: AsyncExitStack, key: str, region: str | None, observed: Observed
     ) -> tuple[Machine, HeldLease, ClaimSource] | None:
         """Claim a machine that exists: the one that was claimed for the key before, or one that is free."""
-        own = observed.of_key(search.key)
-        for machine in [own] if own else observed.free(search.region):
+        own = observed.of_key(key)
+        for machine in [own] if own else observed.free(region):
             if machine.lease or self.is_occupied(machine.name):
                 continue
-            if held := await self._try(claim, machine, search.key):
+            if held := await self._try(claim, machine, key):
                 return *held, ClaimSource.KEPT if own else ClaimSource.WARM
         return None
 
     async def _make(
-        self, claim: AsyncExitStack, search: "_Search", observed: Observed
+        self, claim: AsyncExitStack, key: str, region: str | None, observed: Observed
     ) -> tuple[Machine, HeldLease] | None:
-        """Create a machine, or make room for one."""
+        """Create a machine, or make room for one; None as long as another client holds that of the key."""
+        if observed.of_key(key):
+            return None
         # 1. In any slot without a machine, so that processes seldom choose the same one.
         vacant = observed.vacant()
         if slots := [slot for slot in vacant if not self.is_occupied(slot)]:
-            return await self._create(claim, random.choice(slots), search)  # noqa: S311 - spreads processes only
+            return await self._create(claim, random.choice(slots), key, region)  # noqa: S311 - spreads processes only
         # 2. Each slot has a machine: one that no claim may have, or that is kept for another key, makes room, unless
         #    another one does so already.
         spare = (each for each in [*observed.outdated(), *observed.kept()] if not self.is_occupied(each.name))
@@ -215,10 +221,12 @@ class Claims:
         except (LeaseHeld, NotFound):
             return None
 
-    async def _create(self, claim: AsyncExitStack, slot: str, search: "_Search") -> tuple[Machine, HeldLease] | None:
+    async def _create(
+        self, claim: AsyncExitStack, slot: str, key: str, region: str | None
+    ) -> tuple[Machine, HeldLease] | None:
         """Create a machine that is claimed from its first moment; None if another client has the slot."""
         spec, clock, sent = self._spec(), asyncio.get_running_loop().time, list[float]()
-        creation = spec.creation(slot, search.region, key=search.key, on_leave=lambda: sent.append(clock()))
+        creation = spec.creation(slot, region, key=key, on_leave=lambda: sent.append(clock()))
         try:
             async with AsyncExitStack() as attempt:
                 attempt.enter_context(self.occupy(slot))
@@ -306,32 +314,6 @@ class Claims:
         with suppress(FlyError, TimeoutError):
             async with asyncio.timeout(self._spec().claim_ttl):
                 await self._delete(machine, nonce, reason)
-
-
-@define
-class _Search:
-    """What a claim looks for, and what it has observed."""
-
-    key: str
-    region: str | None
-    observed: Observed | None = None
-    refusal: FlyError | None = None
-
-    def saw(self, observed: Observed) -> Observed:
-        """Record what the last list showed; return it."""
-        self.observed = observed
-        return observed
-
-    def refused(self, refusal: FlyError) -> None:
-        """Record why the last attempt failed: no region has capacity, or the API did not respond."""
-        self.refusal = refusal
-
-    def exhausted(self, spec: PoolSpec, seconds: float) -> PoolExhausted:
-        """Return the error of a claim whose time is up."""
-        machines, claimed = (len(self.observed.machines), len(self.observed.claimed())) if self.observed else (0, 0)
-        return PoolExhausted(
-            spec.app, spec.name, seconds, most=spec.max, machines=machines, claimed=claimed, refusal=self.refusal
-        )
 
 
 def now_of(lease: Lease, ttl: int) -> float:
