@@ -30,3 +30,7 @@ class Lease(MachineLease):
 
     nonce: str = field(repr=False)
     version: str | None = None
+
+    def acquired_at(self, ttl: int) -> float:
+        """Return the unix time, by the API's clock, at which it was acquired or refreshed for `ttl` seconds."""
+        return float((self.expires_at or 0) - ttl)

@@ -46,7 +46,7 @@ class ClaimedMachine:
 
         Raises InvalidInput for a larger file, FileNotCopied if a command fails, and what `exec` raises.
         """
-        await self._files().write(path, content)
+        await MachineFiles(self.id, self.exec).write(path, content)
 
     async def read_file(self, path: str) -> bytes:
         """Read a file of the machine, over `sh`, `dd` and `base64`, which its image needs.
@@ -56,7 +56,4 @@ class ClaimedMachine:
 
         Raises InvalidInput for a larger file, FileNotCopied if there is none, and what `exec` raises.
         """
-        return await self._files().read(path)
-
-    def _files(self) -> MachineFiles:
-        return MachineFiles(self.id, self.exec)
+        return await MachineFiles(self.id, self.exec).read(path)

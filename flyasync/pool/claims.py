@@ -24,7 +24,6 @@ from flyasync.errors import (
     WaitFailed,
     WrongState,
 )
-from flyasync.models.lease import Lease
 from flyasync.models.machine import Machine
 from flyasync.pool.claimed import ClaimedMachine
 from flyasync.pool.events import (
@@ -36,7 +35,7 @@ from flyasync.pool.events import (
     MachineReleased,
     OnPoolEvent,
 )
-from flyasync.pool.observed import Observed, is_of_pool
+from flyasync.pool.observed import Observed
 from flyasync.pool.spec import KEPT_UNTIL, KEY, OnRelease, PoolSpec, Standby
 
 LOOK_AGAIN = 1.0
@@ -108,16 +107,15 @@ class Claims:
             except BaseException as error:
                 self._emit(ClaimFailed(key=key, error=type(error).__name__, seconds=clock() - began))
                 raise
-            got = clock()
-            took = got - began
+            got, id_ = clock(), machine.id
             self._emit(
-                MachineClaimed(key=key, machine_id=machine.id, region=machine.region, source=source, seconds=took)
+                MachineClaimed(key=key, machine_id=id_, region=machine.region, source=source, seconds=got - began)
             )
             try:
                 yield ClaimedMachine(self._fly, self._spec().app, key, machine)
             finally:
                 await finished(self._give_back(machine, held))
-                self._emit(MachineReleased(key=key, machine_id=machine.id, seconds=clock() - got))
+                self._emit(MachineReleased(key=key, machine_id=id_, seconds=clock() - got))
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -202,7 +200,8 @@ class Claims:
         try:
             async with AsyncExitStack() as attempt:
                 attempt.enter_context(self.occupy(machine.name))
-                lease = await self._lease(machine)
+                ttl, description = spec.claim_ttl, spec.description
+                lease = await self._fly.leases.acquire_once(spec.app, machine.id, ttl=ttl, description=description)
                 held = await attempt.enter_async_context(self._keep(machine, lease.nonce))
                 # The list lags, and may be a second old: only what is read under the lease counts.
                 fresh = await self._fly.machines.get(spec.app, machine.id)
@@ -265,7 +264,7 @@ class Claims:
                         await machines.delete_metadata(spec.app, machine.id, KEY)
                     case OnRelease.KEEP:
                         lease = await self._fly.leases.refresh(spec.app, machine.id, held.nonce, ttl=spec.claim_ttl)
-                        until = f"{now_of(lease, spec.claim_ttl) + spec.keep_for:.0f}"
+                        until = f"{lease.acquired_at(spec.claim_ttl) + spec.keep_for:.0f}"
                         await machines.set_metadata(spec.app, machine.id, KEPT_UNTIL, until)
                         await self.rest(machine, nonce=held.nonce)
 
@@ -280,25 +279,18 @@ class Claims:
         """Destroy a machine under its lease if that is still due then; return whether it was destroyed."""
         if self.is_occupied(machine.name):
             return False
-        spec = self._spec()
+        spec, ttl = self._spec(), self._spec().claim_ttl
         with self.occupy(machine.name):
             try:
-                lease = await self._lease(machine)
-                async with self._keep(machine, lease.nonce) as held:
+                async with self._fly.leases.hold(spec.app, machine.id, ttl=ttl, description=spec.description) as lease:
                     fresh = await self._fly.machines.get(spec.app, machine.id)
-                    is_due = Observed.of(spec, [fresh]).is_due(fresh, reason, now_of(lease, spec.claim_ttl))
-                    if is_due and is_of_pool(fresh, spec.name):
-                        await self._delete(fresh, held.nonce, reason)
-                        return True
+                    is_due = Observed.of(spec, [fresh]).is_due(fresh, reason, lease.acquired_at(ttl))
+                    if is_due:
+                        await self._delete(fresh, lease.nonce, reason)
+                    return is_due
             except (LeaseHeld, NotFound):
                 pass  # another client has claimed or destroyed it
         return False
-
-    async def _lease(self, machine: Machine) -> Lease:
-        spec = self._spec()
-        return await self._fly.leases.acquire_once(
-            spec.app, machine.id, ttl=spec.claim_ttl, description=f"pool {spec.name}"
-        )
 
     def _keep(self, machine: Machine, nonce: str) -> AbstractAsyncContextManager[HeldLease]:
         spec = self._spec()
@@ -314,8 +306,3 @@ class Claims:
         with suppress(FlyError, TimeoutError):
             async with asyncio.timeout(self._spec().claim_ttl):
                 await self._delete(machine, nonce, reason)
-
-
-def now_of(lease: Lease, ttl: int) -> float:
-    """Return the unix time by the API's clock at which a lease of `ttl` seconds was acquired or refreshed."""
-    return float((lease.expires_at or 0) - ttl)

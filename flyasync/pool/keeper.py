@@ -75,8 +75,8 @@ class Keeper:
             self._wake.clear()
             try:
                 # A list that a claim has received since the last round saves one.
-                observed = await self._claims.observe(since=max(ended, clock() - RECENT))
-                failures: Sequence[Exception] = (await self._round(observed)).failures
+                done = await self.reconcile(since=max(ended, clock() - RECENT))
+                failures: Sequence[Exception] = done.failures
             except Exception as error:  # noqa: BLE001 - `ready` may raise anything
                 failures = [error]
             for failure in failures:
@@ -89,17 +89,11 @@ class Keeper:
                     await self._wake.wait()
             await asyncio.sleep(1)  # several changes at once cause one round
 
-    async def reconcile(self, *, replace_outdated: bool = False) -> Reconciled:
-        """Destroy what is left over, then create what is missing."""
-        return await self._round(await self._claims.observe(), replace_outdated=replace_outdated)
-
-    async def _round(self, observed: Observed, *, replace_outdated: bool = False) -> Reconciled:
-        spec, ready, done = self._spec(), self._ready(), Reconciled()
+    async def reconcile(self, *, replace_outdated: bool = False, since: float | None = None) -> Reconciled:
+        """Destroy what is left over, then create what is missing, as a list that was received after `since` shows."""
+        spec, ready, observed, done = self._spec(), self._ready(), await self._claims.observe(since=since), Reconciled()
         await self._destroy_all(self._left_over(observed, ready, replace_outdated=replace_outdated), done)
-        async with asyncio.TaskGroup() as work:
-            for machine in observed.free():
-                if machine.state == "started" and not self._claims.is_occupied(machine.name):
-                    work.create_task(self._rest(machine, done))
+        await asyncio.gather(*(self._rest(each, done) for each in observed.free() if each.state == "started"))
         free = observed.free()
         filled = Counter(each.region for each in free)
         # One after the other, since the limit is one a second, and claims come first. All processes fill the slots in
@@ -148,9 +142,7 @@ class Keeper:
         return machine.name not in self._spec().slots or not machine.is_alive
 
     async def _destroy_all(self, machines: Iterable[tuple[Machine, DestroyReason]], done: Reconciled) -> None:
-        async with asyncio.TaskGroup() as work:
-            for machine, reason in machines:
-                work.create_task(self._destroy(machine, reason, done))
+        await asyncio.gather(*(self._destroy(machine, reason, done) for machine, reason in machines))
 
     async def _destroy(self, machine: Machine, reason: DestroyReason, done: Reconciled) -> None:
         try:
@@ -175,6 +167,8 @@ class Keeper:
 
     async def _rest(self, machine: Machine, done: Reconciled, *, just_created: bool = False) -> None:
         """Bring a free machine that has started, or is about to, into the state in which machines wait."""
+        if self._claims.is_occupied(machine.name):
+            return
         try:
             if just_created:
                 await self._fly.machines.wait(self._spec().app, machine.id, timeout=BOOT, just_created=True)

@@ -1,10 +1,10 @@
 """`MachinePool`: machines on demand, each claimed by one caller at a time, across processes and hosts."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self, Unpack
 
 from attrs import evolve
 
@@ -16,7 +16,7 @@ from flyasync.pool.claimed import ClaimedMachine
 from flyasync.pool.claims import Claims
 from flyasync.pool.events import MachineDestroyed, OnPoolEvent, PoolEvent
 from flyasync.pool.keeper import Keeper, PoolStatus, Reconciled, log
-from flyasync.pool.spec import PoolSpec, demand_count
+from flyasync.pool.spec import PoolOptions, PoolSpec, demand_count
 
 Ready = int | Callable[[], int]
 
@@ -70,25 +70,10 @@ class MachinePool:
         *,
         ready: Ready,
         max: int,  # noqa: A002 - the word that users of pools expect
-        name: str = "pool",
-        regions: Sequence[str] = (),
-        standby: Literal["started", "stopped", "suspended"] = "stopped",
-        on_release: Literal["recycle", "stop", "keep"] = "recycle",
-        keep_for: float = 600.0,
-        claim_ttl: int = 30,
         on_event: OnPoolEvent = lambda _event: None,
+        **options: Unpack[PoolOptions],
     ) -> None:
-        self._given = PoolSpec(
-            app=app,
-            config=config,
-            max=max,
-            name=name,
-            regions=tuple(regions),
-            standby=standby,
-            on_release=on_release,
-            keep_for=keep_for,
-            claim_ttl=claim_ttl,
-        )
+        self._given = PoolSpec(app=app, config=config, max=max, **options)
         self._set_ready(ready)
         self._observer = on_event
         self._claims = Claims(fly, self._spec, self._emit)

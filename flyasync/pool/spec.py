@@ -1,11 +1,11 @@
 """What a pool is made of: the options of `MachinePool`, checked, and what they mean for one machine."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from hashlib import sha256
 from secrets import token_hex
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn, TypedDict
 
 from attrs import evolve, field, frozen
 
@@ -58,6 +58,17 @@ class OnRelease(_Choice):
     """It is kept for its key, for `keep_for` seconds."""
 
 
+class PoolOptions(TypedDict, total=False):
+    """The options of `MachinePool` that have defaults, which it documents."""
+
+    name: str
+    regions: Iterable[str]
+    standby: Literal["started", "stopped", "suspended"]
+    on_release: Literal["recycle", "stop", "keep"]
+    keep_for: float
+    claim_ttl: int
+
+
 @frozen(kw_only=True)
 class PoolSpec:
     """The options of a pool, checked."""
@@ -66,7 +77,7 @@ class PoolSpec:
     config: MachineConfig
     max: int
     name: str = "pool"
-    regions: tuple[str, ...] = ()
+    regions: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
     standby: Standby = field(default=Standby.STOPPED, converter=Standby)
     on_release: OnRelease = field(default=OnRelease.RECYCLE, converter=OnRelease)
     keep_for: float = 600.0
@@ -90,6 +101,11 @@ class PoolSpec:
             raise InvalidInput(f"keep_for is {self.keep_for!r}, but must be a number of seconds above 0")
         if self.claim_ttl < LEAST_TO_HOLD:
             raise InvalidInput(f"claim_ttl is {self.claim_ttl!r}, but must be {LEAST_TO_HOLD} s or more")
+
+    @property
+    def description(self) -> str:
+        """The description of the leases on its machines."""
+        return f"pool {self.name}"
 
     def creation(
         self, slot: str, region: str | None, *, key: str | None = None, on_leave: Callable[[], None] | None = None
