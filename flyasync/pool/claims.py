@@ -171,9 +171,8 @@ class Claims:
         """Claim a machine that exists: the one that was claimed for the key before, or one that is free."""
         own = observed.of_key(key)
         for machine in [own] if own else observed.free(region):
-            if machine.lease or self.is_occupied(machine.name):
-                continue
-            if held := await self._try(claim, machine, key):
+            is_taken = machine.lease or self.is_occupied(machine.name)
+            if not is_taken and (held := await self._try(claim, machine, key)):
                 return *held, ClaimSource.KEPT if own else ClaimSource.WARM
         return None
 
@@ -200,8 +199,9 @@ class Claims:
         try:
             async with AsyncExitStack() as attempt:
                 attempt.enter_context(self.occupy(machine.name))
-                ttl, description = spec.claim_ttl, spec.description
-                lease = await self._fly.leases.acquire_once(spec.app, machine.id, ttl=ttl, description=description)
+                lease = await self._fly.leases.acquire_once(
+                    spec.app, machine.id, ttl=spec.claim_ttl, description=f"pool {spec.name}"
+                )
                 held = await attempt.enter_async_context(self._keep(machine, lease.nonce))
                 # The list lags, and may be a second old: only what is read under the lease counts.
                 fresh = await self._fly.machines.get(spec.app, machine.id)
@@ -279,11 +279,11 @@ class Claims:
         """Destroy a machine under its lease if that is still due then; return whether it was destroyed."""
         if self.is_occupied(machine.name):
             return False
-        spec, ttl = self._spec(), self._spec().claim_ttl
+        spec, id_, ttl = self._spec(), machine.id, self._spec().claim_ttl
         with self.occupy(machine.name):
             try:
-                async with self._fly.leases.hold(spec.app, machine.id, ttl=ttl, description=spec.description) as lease:
-                    fresh = await self._fly.machines.get(spec.app, machine.id)
+                async with self._fly.leases.hold(spec.app, id_, ttl=ttl, description=f"pool {spec.name}") as lease:
+                    fresh = await self._fly.machines.get(spec.app, id_)
                     is_due = Observed.of(spec, [fresh]).is_due(fresh, reason, lease.acquired_at(ttl))
                     if is_due:
                         await self._delete(fresh, lease.nonce, reason)

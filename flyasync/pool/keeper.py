@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
@@ -17,6 +17,9 @@ from flyasync.pool.claims import BOOT, RECENT, Claims
 from flyasync.pool.events import DestroyReason, MachineCreated, OnPoolEvent
 from flyasync.pool.observed import Observed
 from flyasync.pool.spec import PoolSpec, Standby
+
+Due = tuple[Machine, DestroyReason]
+"""A machine to destroy, and why."""
 
 log = logging.getLogger("flyasync.pool")
 
@@ -75,8 +78,7 @@ class Keeper:
             self._wake.clear()
             try:
                 # A list that a claim has received since the last round saves one.
-                done = await self.reconcile(since=max(ended, clock() - RECENT))
-                failures: Sequence[Exception] = done.failures
+                failures: Sequence[Exception] = (await self.reconcile(since=max(ended, clock() - RECENT))).failures
             except Exception as error:  # noqa: BLE001 - `ready` may raise anything
                 failures = [error]
             for failure in failures:
@@ -92,15 +94,15 @@ class Keeper:
     async def reconcile(self, *, replace_outdated: bool = False, since: float | None = None) -> Reconciled:
         """Destroy what is left over, then create what is missing, as a list that was received after `since` shows."""
         spec, ready, observed, done = self._spec(), self._ready(), await self._claims.observe(since=since), Reconciled()
-        await self._destroy_all(self._left_over(observed, ready, replace_outdated=replace_outdated), done)
+        left_over = self._left_over(observed, ready, replace_outdated=replace_outdated)
+        await asyncio.gather(*(self._destroy(*each, done) for each in left_over))
         await asyncio.gather(*(self._rest(each, done) for each in observed.free() if each.state == "started"))
-        free = observed.free()
-        filled = Counter(each.region for each in free)
+        filled = Counter(each.region for each in observed.free())
         # One after the other, since the limit is one a second, and claims come first. All processes fill the slots in
         # the same order, so that they do not create more than is missing; the first one continues, the others stop.
         vacant = (slot for slot in observed.vacant() if not self._claims.is_occupied(slot))
         async with asyncio.TaskGroup() as work:
-            for slot in islice(vacant, max(0, ready - len(free))):
+            for slot in islice(vacant, max(0, ready - filled.total())):
                 region = min(spec.regions, key=filled.__getitem__, default=None)
                 if not (created := await self._create(slot, region, done)):
                     break
@@ -112,8 +114,8 @@ class Keeper:
     async def drain(self) -> Reconciled:
         """Destroy every machine that is not claimed."""
         observed, done = await self._claims.observe(), Reconciled()
-        unclaimed = [each for each in observed.machines.values() if not each.lease]
-        await self._destroy_all(((each, DestroyReason.DRAINED) for each in unclaimed), done)
+        unclaimed = (each for each in observed.machines.values() if not each.lease)
+        await asyncio.gather(*(self._destroy(each, DestroyReason.DRAINED, done) for each in unclaimed))
         return done
 
     async def status(self) -> PoolStatus:
@@ -127,22 +129,16 @@ class Keeper:
             max=self._spec().max,
         )
 
-    def _left_over(
-        self, observed: Observed, ready: int, *, replace_outdated: bool
-    ) -> Iterator[tuple[Machine, DestroyReason]]:
+    def _left_over(self, observed: Observed, ready: int, *, replace_outdated: bool) -> Iterator[Due]:
         """Yield the machines to destroy. Those of another config only on request: a rolling release has two configs."""
         yield from ((each, DestroyReason.ABANDONED) for each in observed.kept())
-        outdated = [each for each in observed.outdated() if replace_outdated or self._is_useless(each)]
-        yield from ((each, DestroyReason.OUTDATED) for each in outdated)
+        slots = self._spec().slots
+        for each in observed.outdated():
+            if replace_outdated or each.name not in slots or not each.is_alive:
+                yield each, DestroyReason.OUTDATED
         # The machines in the last slots, so that all processes choose the same ones.
-        free = sorted(observed.free(), key=lambda each: self._spec().slots[each.name])
+        free = sorted(observed.free(), key=lambda each: slots[each.name])
         yield from ((each, DestroyReason.SURPLUS) for each in free[ready:])
-
-    def _is_useless(self, machine: Machine) -> bool:
-        return machine.name not in self._spec().slots or not machine.is_alive
-
-    async def _destroy_all(self, machines: Iterable[tuple[Machine, DestroyReason]], done: Reconciled) -> None:
-        await asyncio.gather(*(self._destroy(machine, reason, done) for machine, reason in machines))
 
     async def _destroy(self, machine: Machine, reason: DestroyReason, done: Reconciled) -> None:
         try:

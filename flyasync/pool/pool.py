@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from types import TracebackType
 from typing import Self, Unpack
 
 from attrs import evolve
@@ -152,9 +151,7 @@ class MachinePool:
         self._keeping = asyncio.create_task(self._keeper.run(), name=f"pool {self._given.name}")
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._is_closed = True
         with unscoped():
             if self._keeping:

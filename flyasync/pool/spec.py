@@ -102,11 +102,6 @@ class PoolSpec:
         if self.claim_ttl < LEAST_TO_HOLD:
             raise InvalidInput(f"claim_ttl is {self.claim_ttl!r}, but must be {LEAST_TO_HOLD} s or more")
 
-    @property
-    def description(self) -> str:
-        """The description of the leases on its machines."""
-        return f"pool {self.name}"
-
     def creation(
         self, slot: str, region: str | None, *, key: str | None = None, on_leave: Callable[[], None] | None = None
     ) -> Creation:
