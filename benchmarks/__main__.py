@@ -1,6 +1,6 @@
 """Print what flyasync costs, and against whom: `python -m benchmarks [NAME ...] [--json] [--svg DIRECTORY] [--tiny]`.
 
-Without a name all seven are measured, one after the other and each in a process of its own, in under ten minutes. Every
+Without a name all eight are measured, one after the other and each in a process of its own, in under ten minutes. Every
 figure that depends on the machine is a ratio of something that was measured beside it in the same run.
 """
 
@@ -29,6 +29,7 @@ NAMES = {
     "waiting": "10,000 waits at once: long polls against lists",
     "limiter": "turns of the rate limits, against aiolimiter and another library",
     "start": "imports and --help, against a bare interpreter, click and aiohttp",
+    "emulator": "CPU of a request to the emulator, against a bare handler, json.dumps and mudflaps",
     "growth": "CPU and memory for each machine, from ten to 100,000 and from one app to 10,000",
 }
 WIDTH = 150
@@ -57,6 +58,9 @@ def _options(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line for each benchmark")
     parser.add_argument("--svg", type=Path, metavar="DIRECTORY", help="draw pictures there")
     parser.add_argument("--tiny", action="store_true", help="at the smallest size: that it runs, not what it measures")
+    parser.add_argument(
+        "--mudflaps", type=Path, metavar="PATH", help="another emulator, for `emulator` to compare with"
+    )
     options = parser.parse_args(words)
     for name in options.names:
         if name not in NAMES:
@@ -80,7 +84,8 @@ def _measure(name: str, options: argparse.Namespace) -> int:
         return 1
     began = time.monotonic()
     tables, pictures = [], count(1)
-    for table in measure(tiny=options.tiny):
+    others = {"mudflaps": options.mudflaps} if name == "emulator" else {}
+    for table in measure(tiny=options.tiny, **others):
         tables.append(table)
         if not options.json:
             show(table)

@@ -26,7 +26,7 @@ from flyasync.emulator.http.environment import environment
 from flyasync.emulator.http.middleware import ApiMiddleware, HttpOptions
 from flyasync.emulator.http.request_log import LoggedRequest
 from flyasync.emulator.http.routes.emulator_admin import ControlRoutes
-from flyasync.emulator.http.routes.router import HANDLERS, LONG_HANDLERS, application
+from flyasync.emulator.http.routes.router import HANDLERS, LONG_HANDLERS, server
 from flyasync.emulator.http.scheduler import Scheduler
 from flyasync.emulator.state import document
 from flyasync.emulator.state.codec import WorldError
@@ -183,7 +183,7 @@ class Emulator:
         self._state: StateFile | None = None
         self._options = HttpOptions(latency=latency, has_limits=limits, sends_retry_after=retry_after, seed=seed)
         self.faults: Faults = Faults(self._first_faults, seed=seed)
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
         self._folder: TemporaryDirectory[str] | None = None
         self._middleware: ApiMiddleware | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -239,8 +239,7 @@ class Emulator:
         control = ControlRoutes(
             middleware, self.set_capacity, self.set_host_status, self.push, self.dump, self.load, self.reset
         )
-        app = application(middleware, control, self._allowed_hosts)
-        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+        runner = web.ServerRunner(server(middleware, control, self._allowed_hosts), shutdown_timeout=0.1)
         await runner.setup()
         try:
             tls = self._authority.server if self._authority else None

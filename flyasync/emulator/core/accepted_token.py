@@ -1,12 +1,15 @@
 """The tokens that an emulator accepts, and what each permits."""
 
 import math
+from functools import lru_cache
 
 from attrs import Attribute, field, frozen, validators
 
 _SCHEMES = ("flyv1 ", "bearer ")
 
 
+# Cached: a client sends the same header with each request.
+@lru_cache(maxsize=64)
 def bare(authorization: str) -> str:
     """Return an Authorization header without its scheme; `Bearer FlyV1 fm2_…` has two, a common mistake that works."""
     text = authorization.strip()

@@ -4,6 +4,8 @@ from random import Random
 
 # The alphabet of ULIDs, without the letters that look like digits.
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+# Two digits at once.
+_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 _LOWER = "0123456789abcdefghijklmnopqrstuvwxyz"
 # Ids of requests contain the time since this moment, not since the epoch of the emulator: a seed gives the same ids on
 # any day. Those of versions and events contain the true time: clients read it from them, and compare them.
@@ -51,4 +53,4 @@ def private_ip(random: Random) -> str:
 
 
 def _base32(number: int, length: int) -> str:
-    return "".join(_CROCKFORD[number >> (5 * place) & 31] for place in reversed(range(length)))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * length - 10, -1, -10)])

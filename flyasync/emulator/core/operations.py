@@ -157,7 +157,9 @@ def companions() -> Iterator[Operation]:
     yield from _COMPANIONS
 
 
-def identifier(params: Mapping[str, str], org_slug: str) -> str:
-    """Return the identifier that a request is counted by, `-` if it has none."""
-    named = next((params[key] for key in _IDENTIFIERS if key in params), "")
-    return named or org_slug or "-"
+def identifier(params: Mapping[str, str]) -> str:
+    """Return the narrowest resource in a path, which its requests are counted by; empty if it has none."""
+    for key in _IDENTIFIERS:
+        if named := params.get(key):
+            return named
+    return ""

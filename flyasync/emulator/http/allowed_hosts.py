@@ -71,13 +71,17 @@ class AllowedHosts:
             warnings.append(f"web pages on {', '.join(sorted(self.names))} can read and change the emulated world")
         return warnings
 
-    def demand(self, request: web.Request) -> None:
+    def demand(self, request: web.BaseRequest) -> None:
         """Raise 403 for a request to another host, or from a web page of another origin."""
-        hosts = request.headers.getall("Host", [""])
-        origins = request.headers.getall("Origin", [])
+        headers = request.headers
+        hosts = headers.getall("Host", [""])
         for host in hosts:
-            if not self._serves(_split(f"//{host}").hostname or ""):
+            if not self._serves(_name(host)):
                 raise _refused(f"Host {host!r}")
+        # Only browsers send these.
+        if "Origin" not in headers and "Sec-Fetch-Site" not in headers:
+            return
+        origins = headers.getall("Origin", [])
         for origin in origins:
             port = _port(_split(f"{self.scheme}://{hosts[0]}"))
             # Allowed: a page on an allowed name, or on the address and port of the emulator.
@@ -87,11 +91,11 @@ class AllowedHosts:
                 raise _refused(f"Origin {origin!r}")
         # A link or an image on another site sends a GET without Origin, but with Sec-Fetch-Site.
         is_allowed = any(_split(origin).hostname in self.names for origin in origins)
-        if request.headers.get("Sec-Fetch-Site", "").strip().lower() == "cross-site" and not is_allowed:
+        if headers.get("Sec-Fetch-Site", "").strip().lower() == "cross-site" and not is_allowed:
             raise _refused("web pages of another site")
 
     def _serves(self, host: str) -> bool:
-        if host == "localhost" or host in self.names:
+        if host in {self.address, "localhost"} or host in self.names:
             return True
         found, bound = _ip(host), _ip(self.address)
         # A name that is not allowed is refused, whatever it resolves to: a page could choose it.
@@ -111,6 +115,13 @@ def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(text)
     except ValueError:
         return None
+
+
+# Cached, as above.
+@lru_cache(maxsize=256)
+def _name(host: str) -> str:
+    """Return the name or address in a `Host` header."""
+    return _split(f"//{host}").hostname or ""
 
 
 def _split(url: str) -> SplitResult:

@@ -23,6 +23,7 @@ from flyasync.emulator.http.request import ApiRequest, ApiResponse, error_respon
 from flyasync.emulator.http.request_log import LoggedRequest, RequestLog
 from flyasync.emulator.http.scheduler import Scheduler
 from flyasync.emulator.world import authorization, images
+from flyasync.emulator.world.world import World
 
 _NONCE = "fly-machine-lease-nonce"
 _AFFINITY = "fly_flaps_affinity"
@@ -47,11 +48,18 @@ class _InFlight:
 
     seq: int
     at: float
-    http: web.Request
+    http: web.BaseRequest
     request: ApiRequest
     faults: list[str] = field(factory=list)
     is_limited: bool = False
     is_logged: bool = False
+    _subject: Subject | None = None
+
+    def subject(self, world: World) -> Subject:
+        """Return what faults are matched with, as it was when this was first called."""
+        if self._subject is None:
+            self._subject = self.request.subject(world)
+        return self._subject
 
     def struck(self, fault: Fault) -> None:
         """Record a fault that applies to the request; a stale list shows the state of `seconds` ago."""
@@ -104,7 +112,7 @@ class ApiMiddleware:
         self._options = options
         self._handlers = handlers
         self._long_handlers = long_handlers
-        self._inside: dict[asyncio.Task[object], web.Request] = {}
+        self._inside: dict[asyncio.Task[object], web.BaseRequest] = {}
         self._late: set[asyncio.Task[None]] = set()
         self.reset()
 
@@ -123,22 +131,22 @@ class ApiMiddleware:
         self._lags = ids.seeded(self._options.seed, "lags")
         self._request_ids = ids.seeded(self._options.seed, "requests")
 
-    async def serve(self, action: str, http: web.Request) -> web.StreamResponse:
+    async def serve(self, action: str, http: web.BaseRequest, params: Mapping[str, str]) -> web.StreamResponse:
         """Serve one request."""
         seq, at = self.request_log.arrive(), self.scheduler.seconds()
         task = cast("asyncio.Task[object]", asyncio.current_task())
         self._inside[task] = http
         inflight: _InFlight | None = None
         try:
-            inflight = _InFlight(seq, at, http, await _read(action, http))
+            inflight = _InFlight(seq, at, http, await _read(action, http, params))
             return await self._answer(inflight)
         finally:
             del self._inside[task]
             # Not logged yet: the client has disconnected, or the emulator drops the request.
-            if inflight is not None:
+            if inflight is not None and not inflight.is_logged:
                 self._log(inflight, None)
 
-    def note_stray(self, http: web.Request, status: int) -> None:
+    def note_stray(self, http: web.BaseRequest, status: int) -> None:
         """Log a request that matches no operation of the API."""
         request = ApiRequest(action="unknown", method=http.method, params={}, query={})
         unknown = (f"{http.method} {http.path}",) if status in _UNKNOWN else ()
@@ -155,28 +163,16 @@ class ApiMiddleware:
 
     async def _answer(self, inflight: _InFlight) -> web.StreamResponse:
         # 1. Latency.
-        await asyncio.sleep(self._latency.uniform(*self._options.latency))
-        subject = inflight.request.subject(self.scheduler.world)
+        if any(self._options.latency):
+            await asyncio.sleep(self._latency.uniform(*self._options.latency))
         try:
             # 2. Authorization comes before any other error.
-            with self.scheduler.present() as world:
-                authorization.demand(world, inflight.request.authorization, inflight.request.access(world))
+            self._authorize(inflight.request)
             # 3. Faults before the work. A request that they end does not reach the rate limits, so it takes no permit.
-            for fault in self.faults.strike(BEFORE, subject):
-                inflight.struck(fault)
-                if fault.does == "refuse":
-                    return self._respond(inflight, _response_of(fault))
-                if fault.does in REFUSALS:
-                    raise refusals.error(fault, subject, retired=self.scheduler.world.retired)
-                if fault.does == "cut":
-                    return self._cut(inflight, None)
-                if fault.does == "move_tag":
-                    images.push(self.scheduler.world, subject.image)
-                if fault.does == "repeat":
-                    await self._deliver(inflight.request)
-                await asyncio.sleep(fault.seconds)
+            if self.faults and (ended := await self._strike(inflight)) is not None:
+                return ended
             # 4. Stale lists.
-            self._lag(inflight, subject)
+            self._lag(inflight)
             # 5. The rate limits.
             if wait := self._wait(inflight.request):
                 inflight.limited()
@@ -188,9 +184,34 @@ class ApiMiddleware:
         except ApiError as error:
             response = error_response(error)
         # 7. Faults after the work, and the response.
-        return await self._leave(inflight, subject, response)
+        return await self._leave(inflight, response) if self.faults else self._respond(inflight, response)
 
-    def _lag(self, inflight: _InFlight, subject: Subject) -> None:
+    def _authorize(self, request: ApiRequest) -> None:
+        if self.scheduler.world.tokens:
+            with self.scheduler.present() as world:
+                authorization.demand(world, request.authorization, request.access(world))
+        else:
+            authorization.demand_token(request.authorization)
+
+    async def _strike(self, inflight: _InFlight) -> web.Response | None:
+        """Apply the faults before the work; return the response if one of them ends the request."""
+        subject = inflight.subject(self.scheduler.world)
+        for fault in self.faults.strike(BEFORE, subject):
+            inflight.struck(fault)
+            if fault.does == "refuse":
+                return self._respond(inflight, _response_of(fault))
+            if fault.does in REFUSALS:
+                raise refusals.error(fault, subject, retired=self.scheduler.world.retired)
+            if fault.does == "cut":
+                return self._cut(inflight, None)
+            if fault.does == "move_tag":
+                images.push(self.scheduler.world, subject.image)
+            if fault.does == "repeat":
+                await self._deliver(inflight.request)
+            await asyncio.sleep(fault.seconds)
+        return None
+
+    def _lag(self, inflight: _InFlight) -> None:
         """Let a list show the past, by a fault or because nodes lag; recorded from the first request with either on."""
         lag = self.scheduler.world.lag
         if not any(lag) and not self.faults.include(LISTS):
@@ -199,15 +220,15 @@ class ApiMiddleware:
             world.keep_past()
         if inflight.request.action not in _LAGGING:
             return
-        if stale := next(self.faults.strike(LISTS, subject), None):
+        if stale := next(self.faults.strike(LISTS, inflight.subject(world)), None):
             inflight.struck(stale)
         # Each list comes from some node, so a later list can be older.
         elif any(lag) and not replication.is_near(world.apps.get(inflight.request.app), inflight.request):
             inflight.lags(self._lags.uniform(*lag))
 
-    async def _leave(self, inflight: _InFlight, subject: Subject, response: ApiResponse) -> web.StreamResponse:
+    async def _leave(self, inflight: _InFlight, response: ApiResponse) -> web.StreamResponse:
         """Send the response of a request whose work is done, unless a fault prevents it."""
-        fault = next(self.faults.strike(AFTER, subject), None)
+        fault = next(self.faults.strike(AFTER, inflight.subject(self.scheduler.world)), None)
         if fault is None:
             return self._respond(inflight, response)
         inflight.struck(fault)
@@ -258,9 +279,9 @@ class ApiMiddleware:
         headers = {"fly-request-id": request_id, **response.headers}
         if response.body is None:
             return web.Response(status=response.status, headers=headers)
-        if isinstance(response.body, str):
+        if isinstance(response.body, str) and not response.is_json:
             return web.Response(status=response.status, headers=headers, text=response.body)
-        body = json.dumps(response.body).encode()
+        body = (response.body if response.is_json else json.dumps(response.body)).encode()
         return web.Response(status=response.status, headers=headers, body=body, content_type="application/json")
 
     def _cut(self, inflight: _InFlight, status: int | None) -> web.Response:
@@ -273,7 +294,7 @@ class ApiMiddleware:
             self.request_log.write(entry)
 
 
-async def body_of(http: web.Request) -> bytes:
+async def body_of(http: web.BaseRequest) -> bytes:
     """Return the body of a request; raise 400 if it does not match its Content-Encoding."""
     try:
         return await http.read()
@@ -281,19 +302,21 @@ async def body_of(http: web.Request) -> bytes:
         raise bad_request(f"invalid body: it is not {http.headers.get('Content-Encoding', 'complete')}") from None
 
 
-async def _read(action: str, http: web.Request) -> ApiRequest:
+async def _read(action: str, http: web.BaseRequest, params: Mapping[str, str]) -> ApiRequest:
+    # Most requests have no query, no body and no cookie, and their absence is known without parsing anything.
+    has_query = "?" in http.path_qs
     # Repeated keys or one comma-separated list: the documentation has both.
-    states = [word.strip() for text in http.query.getall("state", []) for word in text.split(",")]
+    states = (word.strip() for text in http.query.getall("state", ()) for word in text.split(",")) if has_query else ()
     return ApiRequest(
         action=action,
         method=http.method,
-        params=http.match_info,
-        query=http.query,
+        params=params,
+        query=http.query if has_query else {},
         states=tuple(word for word in states if word),
-        raw=await body_of(http),
+        raw=await body_of(http) if http.can_read_body else b"",
         authorization=http.headers.get("Authorization", ""),
         nonce=http.headers.get(_NONCE) or None,
-        affinity=http.cookies.get(_AFFINITY, ""),
+        affinity=http.cookies.get(_AFFINITY, "") if "Cookie" in http.headers else "",
     )
 
 
@@ -301,7 +324,7 @@ def _response_of(fault: Fault) -> ApiResponse:
     return ApiResponse(status=fault.status, body=fault.body, headers=fault.headers)
 
 
-def _close(http: web.Request) -> None:
+def _close(http: web.BaseRequest) -> None:
     # Aborted, as by a failing proxy or network: the client gets a connection reset.
     if http.transport is not None:
         http.transport.abort()

@@ -27,11 +27,13 @@ _PLACED = frozenset({"createMachine", "createVolume"})
 class ApiResponse:
     """A status and a JSON body, sent after `seconds` of emulated time. A body of None means no body.
 
+    A text is sent as plain text, or with `is_json` as the JSON that it is.
     `not_served` names what the request asked for and the emulator does not have, such as `Query.addOn`.
     """
 
     status: int = 200
     body: Any = None
+    is_json: bool = False
     headers: Mapping[str, str] = field(factory=dict)
     seconds: float = 0.0
     not_served: tuple[str, ...] = ()
@@ -69,7 +71,7 @@ class ApiRequest:
     @property
     def identifier(self) -> str:
         """The machine, volume, cluster, app or organization by which the request is counted."""
-        return identifier(self.params, str(self.query.get("org_slug") or self.peek("org_slug") or ""))
+        return identifier(self.params) or str(self.query.get("org_slug") or self.peek("org_slug") or "-")
 
     @property
     def owner(self) -> str:

@@ -50,9 +50,7 @@ class Scheduler:
             yield self.world
         finally:
             self._is_busy = False
-            self.stop()
-            if (due := self.world.next_due()) is not None:
-                self._timer = self._loop.call_at(self._began + (due - self._first) / self._speed, self._arrive, due)
+            self._set_timer()
             # Those who wait respond once the change is saved; if that fails, after the next one.
             self._save(self.world)
             self._wake(self.world.take_changed())
@@ -86,6 +84,7 @@ class Scheduler:
 
     def replace(self, world: World) -> None:
         """Continue with another world from its clock, and wake all waiting requests."""
+        self.stop()
         self.world, self._first = world, world.clock - self.seconds() * self._speed
         with self.present():
             self._wake(set(self._waiting))
@@ -95,7 +94,19 @@ class Scheduler:
         self._began = self._loop.time()
         self.replace(world)
 
+    def _set_timer(self) -> None:
+        due = self.world.next_due()
+        if due is None:
+            self.stop()
+            return
+        at = self._began + (due - self._first) / self._speed
+        # Most requests change nothing about what is due next.
+        if self._timer is None or self._timer.when() != at:
+            self.stop()
+            self._timer = self._loop.call_at(at, self._arrive, due)
+
     def _arrive(self, due: float) -> None:
+        self._timer = None
         # Timers can fire early by a rounding error. The world must still advance to `due`, or the timer would be set
         # for the same time again and again.
         with self.present(not_before=due):

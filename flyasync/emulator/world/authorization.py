@@ -28,15 +28,14 @@ def held(world: World, authorization: str) -> list[AcceptedToken]:
     return [token for token in known if token.expires is None or world.clock < token.expires]
 
 
-def demand(world: World, authorization: str, access: Access) -> None:
-    """Raise 401 for a request without an accepted token, and 403 for one that its tokens do not permit.
+def demand_token(authorization: str) -> None:
+    """Raise 401 for a request without a token; a world without a list of tokens accepts all but `invalid`."""
+    if not is_good(bare(authorization)):
+        raise unauthenticated()
 
-    A world without a list of tokens accepts every token except `invalid`, and permits everything.
-    """
-    if not world.tokens:
-        if not is_good(bare(authorization)):
-            raise unauthenticated()
-        return
+
+def demand(world: World, authorization: str, access: Access) -> None:
+    """Raise 401 for a request without an accepted token, and 403 for one that its tokens do not permit."""
     tokens = held(world, authorization)
     if not tokens:
         raise unauthenticated()

@@ -133,6 +133,11 @@ def are_passing(world: World, machine: MachineRecord) -> bool:
     return len(found) == len(requested(machine.config)) and all(row["status"] == "passing" for row in found)
 
 
+def changes(machine: MachineRecord, now: float) -> int:
+    """Return how often the checks have changed by now; `rows` depends on it, on the phases and on the host."""
+    return len([phase for phase in machine.check_phases if phase.at <= now])
+
+
 def rows(world: World, machine: MachineRecord, now: float) -> list[Json]:
     """Return the checks of a machine as the API shows them; none before its first start or on a lost host."""
     if not machine.has_host:

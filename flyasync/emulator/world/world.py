@@ -15,6 +15,7 @@ from flyasync.emulator.core.faults import Faults
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.images import ImageRegistry
 from flyasync.emulator.core.lifecycle import log_line
+from flyasync.emulator.core.machine_text import MachineText
 from flyasync.emulator.core.processes import Output
 from flyasync.emulator.core.records import (
     AppRecord,
@@ -87,6 +88,8 @@ class World:
     # Indexes, derived from the records, so that the cost of listing one app does not depend on the number of apps.
     app_by_key: dict[tuple[str, str], AppRecord] = field(factory=dict, init=False)
     occupied: Counter[str] = field(factory=Counter, init=False)
+    # The texts of the machines that were read.
+    machine_texts: dict[str, MachineText] = field(factory=dict, init=False)
     _of_app: dict[str, dict[str, MachineRecord]] = field(factory=dict, init=False)
     _by_name: dict[tuple[str, str], MachineRecord] = field(factory=dict, init=False)
     # What is due when, the first one first; at the same time, in the order of the ids.
@@ -148,6 +151,7 @@ class World:
         self.lines.pop(app, None)
         for machine in self._of_app.pop(app, {}).values():
             del self.machines[machine.id]
+            self.machine_texts.pop(machine.id, None)
             self._by_name.pop((app, machine.name), None)
 
     def volumes_of(self, app: str) -> list[VolumeRecord]:
@@ -288,7 +292,7 @@ class World:
 
     def stamp(self, at: float) -> str:
         """Return a time as the API formats it, RFC 3339 in UTC."""
-        return self.moment(at).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        return self.moment(at).isoformat(timespec="milliseconds")[:23] + "Z"
 
     def milliseconds(self, at: float) -> int:
         """Return a time in milliseconds of Unix time, as in events."""

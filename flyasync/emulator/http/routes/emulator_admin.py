@@ -1,6 +1,6 @@
 """The control routes under `/_emulator/`; they need no token, and are neither rate limited nor logged."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from flyasync.emulator.core.processes import read_script
 from flyasync.emulator.http.middleware import ApiMiddleware, body_of
 from flyasync.emulator.world.reach import reach
 
+ControlRoute = Callable[[web.BaseRequest], Awaitable[web.Response]]
 _CAPACITY = {"region": "string", "machines": "int"}
 _IMAGE = {"image": "string"}
 _HOST_STATUS = {"machine_id": "string", "host_status": "string"}
@@ -31,41 +32,41 @@ class ControlRoutes:
     load: Callable[[Any], None]
     reset: Callable[[], None]
 
-    def routes(self) -> list[web.RouteDef]:
-        """Return the control routes."""
+    def routes(self) -> list[tuple[str, str, ControlRoute]]:
+        """Return the control routes: method, path and what responds."""
         return [
-            web.get("/_emulator/health", self.health, allow_head=False),
-            web.get("/_emulator/incidents", self.incidents, allow_head=False),
-            web.get("/_emulator/counts", self.counts, allow_head=False),
-            web.get("/_emulator/log", self.log, allow_head=False),
-            web.get("/_emulator/faults", self.faults, allow_head=False),
-            web.post("/_emulator/faults", self.add_faults),
-            web.delete("/_emulator/faults", self.clear_faults),
-            web.get("/_emulator/commands", self.commands, allow_head=False),
-            web.post("/_emulator/commands", self.add_commands),
-            web.delete("/_emulator/commands", self.clear_commands),
-            web.post("/_emulator/capacity", self.capacity),
-            web.post("/_emulator/host_status", self.host_status),
-            web.post("/_emulator/images", self.images),
-            web.get("/_emulator/world", self.world, allow_head=False),
-            web.post("/_emulator/world", self.load_world),
-            web.get("/_emulator/reach", self.reach, allow_head=False),
-            web.post("/_emulator/reset", self.start_over),
+            ("GET", "/_emulator/health", self.health),
+            ("GET", "/_emulator/incidents", self.incidents),
+            ("GET", "/_emulator/counts", self.counts),
+            ("GET", "/_emulator/log", self.log),
+            ("GET", "/_emulator/faults", self.faults),
+            ("POST", "/_emulator/faults", self.add_faults),
+            ("DELETE", "/_emulator/faults", self.clear_faults),
+            ("GET", "/_emulator/commands", self.commands),
+            ("POST", "/_emulator/commands", self.add_commands),
+            ("DELETE", "/_emulator/commands", self.clear_commands),
+            ("POST", "/_emulator/capacity", self.capacity),
+            ("POST", "/_emulator/host_status", self.host_status),
+            ("POST", "/_emulator/images", self.images),
+            ("GET", "/_emulator/world", self.world),
+            ("POST", "/_emulator/world", self.load_world),
+            ("GET", "/_emulator/reach", self.reach),
+            ("POST", "/_emulator/reset", self.start_over),
         ]
 
-    async def health(self, _: web.Request) -> web.Response:
+    async def health(self, _: web.BaseRequest) -> web.Response:
         """Confirm that the emulator serves."""
         return web.json_response({"status": "ok"})
 
-    async def incidents(self, _: web.Request) -> web.Response:
+    async def incidents(self, _: web.BaseRequest) -> web.Response:
         """Return what flyctl reads from Fly.io's status page: there are no incidents."""
         return web.json_response({"incidents": []})
 
-    async def counts(self, _: web.Request) -> web.Response:
+    async def counts(self, _: web.BaseRequest) -> web.Response:
         """Return the number of requests by action and identifier."""
         return web.json_response({"counts": self.middleware.request_log.counts_as_json()})
 
-    async def log(self, request: web.Request) -> web.Response:
+    async def log(self, request: web.BaseRequest) -> web.Response:
         """List the requests, with `after` only those after that number; count what was asked for and is not served."""
         after = integer(request.query.get("after", "0"), "after")
         found = self.middleware.request_log
@@ -73,11 +74,11 @@ class ControlRoutes:
             {"log": found.log_as_json(after), "not_served": dict(sorted(found.not_served.items()))}
         )
 
-    async def faults(self, _: web.Request) -> web.Response:
+    async def faults(self, _: web.BaseRequest) -> web.Response:
         """List the active faults."""
         return web.json_response({"faults": self.middleware.faults.as_json()})
 
-    async def add_faults(self, request: web.Request) -> web.Response:
+    async def add_faults(self, request: web.BaseRequest) -> web.Response:
         """Add one fault, or a list of them."""
         asked = parse(await body_of(request))
         found = []
@@ -91,18 +92,18 @@ class ControlRoutes:
             self.middleware.faults.add(*found)
         return web.json_response({"faults": self.middleware.faults.as_json()}, status=201)
 
-    async def clear_faults(self, _: web.Request) -> web.Response:
+    async def clear_faults(self, _: web.BaseRequest) -> web.Response:
         """Remove all faults."""
         with self.middleware.scheduler.present():
             self.middleware.faults.clear()
         return web.Response(status=204)
 
-    async def commands(self, _: web.Request) -> web.Response:
+    async def commands(self, _: web.BaseRequest) -> web.Response:
         """List the scripted commands, by pattern."""
         found = self.middleware.scheduler.world.commands
         return web.json_response({"commands": [{"command": key, **asdict(item)} for key, item in found.items()]})
 
-    async def add_commands(self, request: web.Request) -> web.Response:
+    async def add_commands(self, request: web.BaseRequest) -> web.Response:
         """Script one command, or a list of them; a pattern that exists is replaced."""
         asked = parse(await body_of(request))
         with _refusing():
@@ -111,13 +112,13 @@ class ControlRoutes:
             world.commands.update(found)
         return web.Response(status=204)
 
-    async def clear_commands(self, _: web.Request) -> web.Response:
+    async def clear_commands(self, _: web.BaseRequest) -> web.Response:
         """Remove all scripted commands."""
         with self.middleware.scheduler.present() as world:
             world.commands.clear()
         return web.Response(status=204)
 
-    async def capacity(self, request: web.Request) -> web.Response:
+    async def capacity(self, request: web.BaseRequest) -> web.Response:
         """Set how many machines a region can hold, null for any number."""
         body = decode(await body_of(request), "capacity")
         check(body, _CAPACITY, "capacity")
@@ -125,7 +126,7 @@ class ControlRoutes:
             self.set_capacity(body.get("region") or "", body.get("machines"))
         return web.Response(status=204)
 
-    async def host_status(self, request: web.Request) -> web.Response:
+    async def host_status(self, request: web.BaseRequest) -> web.Response:
         """Set the host status of a machine."""
         body = decode(await body_of(request), "host_status")
         check(body, _HOST_STATUS, "host_status")
@@ -133,7 +134,7 @@ class ControlRoutes:
             self.set_host_status(body.get("machine_id") or "", body.get("host_status") or "")
         return web.Response(status=204)
 
-    async def images(self, request: web.Request) -> web.Response:
+    async def images(self, request: web.BaseRequest) -> web.Response:
         """Push an image: move its tag, and return the digest that the tag now points to."""
         body = decode(await body_of(request), "image")
         check(body, _IMAGE, "image")
@@ -141,25 +142,25 @@ class ControlRoutes:
         with _refusing():
             return web.json_response({"image": image, "digest": self.push(image)}, status=201)
 
-    async def world(self, _: web.Request) -> web.Response:
+    async def world(self, _: web.BaseRequest) -> web.Response:
         """Return the whole world as JSON, with the values of its secrets."""
         return web.json_response(self.dump())
 
-    async def load_world(self, request: web.Request) -> web.Response:
+    async def load_world(self, request: web.BaseRequest) -> web.Response:
         """Replace the world."""
         with _refusing():
             # A world may be larger than any body of the API.
             self.load(parse(await body_of(request.clone(client_max_size=0))))
         return web.Response(status=204)
 
-    async def reach(self, request: web.Request) -> web.Response:
+    async def reach(self, request: web.BaseRequest) -> web.Response:
         """Show what the proxy would answer to requests for an app."""
         app, load = request.query.get("app", ""), integer(request.query.get("load", "1"), "load")
         with self.middleware.scheduler.present() as world:
             found = reach(world, app, load=load)
         return web.json_response({"app": app, "ports": [each.as_json() for each in found]})
 
-    async def start_over(self, _: web.Request) -> web.Response:
+    async def start_over(self, _: web.BaseRequest) -> web.Response:
         """Start over with an empty world."""
         self.reset()
         return web.Response(status=204)

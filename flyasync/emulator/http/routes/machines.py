@@ -57,6 +57,8 @@ def listing(world: World, request: ApiRequest) -> ApiResponse:
     )
     found = [item for item in replication.seen(world, request, world.machines_of(request.app)) if asked.keeps(item)]
     summary, with_lease = request.flag("summary"), request.flag("include_leases")
+    if not (summary or with_lease or request.behind):
+        return ApiResponse(body=f"[{', '.join([views.machine_text(world, item) for item in found])}]", is_json=True)
     rows = [views.machine(world, item, summary=summary, with_lease=with_lease, behind=request.behind) for item in found]
     return ApiResponse(body=rows)
 
@@ -64,7 +66,10 @@ def listing(world: World, request: ApiRequest) -> ApiResponse:
 @HANDLERS.serves("getMachine")
 def get(world: World, request: ApiRequest) -> ApiResponse:
     """Show a machine, destroyed ones included."""
-    return ApiResponse(body=views.machine(world, _machine(world, request), with_lease=request.flag("include_leases")))
+    machine = _machine(world, request)
+    if request.flag("include_leases"):
+        return ApiResponse(body=views.machine(world, machine, with_lease=True))
+    return ApiResponse(body=views.machine_text(world, machine), is_json=True)
 
 
 @HANDLERS.serves("updateMachine")

@@ -1,7 +1,10 @@
 """Machines, their history and their leases in the API's JSON."""
 
+import json
+
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.images import image_ref
+from flyasync.emulator.core.machine_text import MachineText
 from flyasync.emulator.core.records import EventRecord, LeaseRecord, MachineRecord
 from flyasync.emulator.world import checks, leases
 from flyasync.emulator.world.world import World
@@ -34,16 +37,37 @@ def machine(
         "cordoned": record.is_cordoned,
     }
     if not summary:
-        # Without the host the config is not certain, so it has another key.
-        shown |= {"config": record.config} if record.has_host else {"config": None, "incomplete_config": record.config}
-        if containers := record.config.get("containers"):
-            shown["containers"] = [{"name": item.get("name"), "state": record.state} for item in containers]
-        shown |= {"events": events(world, record), "checks": checks.rows(world, record, world.clock - behind)}
+        shown |= _details(world, record, behind) | {_config_key(record): record.config}
     # Without the nonce: a client that gets one regards the lease as its own, and two deploys would interleave.
     lease = leases.current(world, record)
     if lease is not None and with_lease:
         shown["lease"] = _without_nonce(world, lease)
     return shown
+
+
+def machine_text(world: World, record: MachineRecord) -> str:
+    """Return a machine, without its lease, as JSON text; the text is kept until the machine changes."""
+    # All that changes in a machine. The identity of the config stands for its content, which is never changed in place.
+    state = (
+        record.state,
+        record.instance_id,
+        record.updated_at,
+        record.digest,
+        record.host_status,
+        record.is_cordoned,
+        id(record.config),
+        record.events[0].id if record.events else "",
+        record.check_phases,
+        checks.changes(record, world.clock),
+    )
+    kept = world.machine_texts.get(record.id)
+    if kept is not None and kept.state == state:
+        return kept.text
+    config_text = kept.config_text if kept and kept.config is record.config else json.dumps(record.config)
+    shown = json.dumps(machine(world, record, summary=True) | _details(world, record))
+    text = f'{shown[:-1]}, "{_config_key(record)}": {config_text}}}'
+    world.machine_texts[record.id] = MachineText(state, text, record.config, config_text)
+    return text
 
 
 def org_machine(world: World, record: MachineRecord, *, summary: bool) -> Json:
@@ -88,6 +112,18 @@ def lease(world: World, record: LeaseRecord) -> Json:
         "status": "success",
         "data": {"nonce": record.nonce, "version": record.version, **_without_nonce(world, record)},
     }
+
+
+def _details(world: World, record: MachineRecord, behind: float = 0.0) -> Json:
+    shown: Json = {"events": events(world, record), "checks": checks.rows(world, record, world.clock - behind)}
+    if containers := record.config.get("containers"):
+        shown["containers"] = [{"name": item.get("name"), "state": record.state} for item in containers]
+    return shown if record.has_host else shown | {"config": None}
+
+
+def _config_key(record: MachineRecord) -> str:
+    # Without the host the config is not certain, so it has another key.
+    return "config" if record.has_host else "incomplete_config"
 
 
 def _without_nonce(world: World, record: LeaseRecord) -> Json:

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -247,3 +248,37 @@ async def test_metadata_that_cannot_be_written_is_refused(api: Api) -> None:
 async def test_containers_are_shown_in_the_state_of_their_machine(api: Api) -> None:
     machine = await api.running(config={"containers": [{"name": "app", "image": "nginx"}]})
     assert (await api.look(machine))["containers"] == [{"name": "app", "state": "started"}]
+
+
+async def test_each_change_of_a_machine_is_seen_by_the_next_read(api: Api) -> None:
+    """The text of a machine is kept until it changes; a read with leases makes it anew."""
+    checked = {"checks": {"up": {"type": "tcp", "port": 80, "interval": "1s"}}}
+    machine = await api.running(config=checked)
+    path, seen = at(machine), []
+
+    async def look() -> None:
+        kept = await api.get(path)
+        assert kept.body == (await api.get(f"{path}?include_leases=true")).body
+        assert [kept.body] == (await api.get("/v1/apps/web/machines?include_deleted=true")).body
+        seen.append(kept.body)
+
+    await look()
+    await asyncio.sleep(10)
+    await look()
+    await api.post(f"{path}/metadata/a", {"value": "1"})
+    await look()
+    await api.post(f"{path}/metadata/a", {"value": "2"})
+    await look()
+    await api.act(machine, "cordon")
+    await look()
+    api.emulator.set_host_status(machine["id"], "unreachable")
+    await look()
+    api.emulator.set_host_status(machine["id"], "ok")
+    await look()
+    await api.post(path, {"config": {"image": "nginx:2"}})
+    await look()
+    await asyncio.sleep(10)
+    await look()
+    await api.ask("DELETE", f"{path}?force=true")
+    await look()
+    assert len({json.dumps(each) for each in seen}) == len(seen) - 1, "only the host that is back changes nothing"

@@ -1,0 +1,164 @@
+"""What a request costs the emulator: a get, a list of 1,000 machines, a create and a wait, in small and large worlds.
+
+Each server is a process of its own: the emulator, a bare handler of `aiohttp.web` that returns the same bytes, and,
+with `--mudflaps PATH`, mudflaps, another emulator of this API, which is written in Go (`go build ./cmd/mudflaps` in a
+clone of github.com/INTENTIUS/mudflaps). They take turns, round by round, with the same requests. What is counted is the
+CPU of the server, the kernel's work for its sockets included. The gets and waits go to machines all over the world.
+"""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from attrs import define, evolve, frozen
+
+from benchmarks import emulator_servers as servers
+from benchmarks.decoding_documents import machine
+from benchmarks.emulator_client import Connections, connected, request
+from benchmarks.emulator_servers import Server
+from benchmarks.table import Column, Goal, Row, Spread, Table
+from benchmarks.timing import Taken, ratio, spread
+
+CONFIG = {key: value for key, value in machine(1)["config"].items() if key != "mounts"}
+EMULATOR, BARE, MUDFLAPS, DUMPS = "emulator", "bare aiohttp.web", "mudflaps", "json.dumps"
+CPU, RATE, X_BARE, X_DUMPS = "us of CPU", "requests/s", "x bare", "x json.dumps"
+# It shares no factor with the number of machines, so it leads through all of them.
+STRIDE = 7919
+AT_ONCE = 16
+GOALS = {"get": Goal(column=X_BARE, at_most=1.6), "list": Goal(column=X_DUMPS, at_most=1.2)}
+TITLES = {"get": "get a machine", "list": "list {of_app:,} machines", "create": "create a machine", "wait": "wait"}
+
+
+@frozen(kw_only=True)
+class Size:
+    """The machines of a world, of which each app has so many, and the requests of each operation in a round."""
+
+    machines: int
+    of_app: int
+    rounds: int
+    requests: Mapping[str, int]
+
+    @property
+    def apps(self) -> list[str]:
+        """The names of the apps."""
+        return [f"app-{number}" for number in range(self.machines // self.of_app)]
+
+
+USUAL = {"get": 1000, "list": 10, "create": 400, "wait": 1000}
+SIZES = tuple(Size(machines=size, of_app=1000, rounds=5, requests=USUAL) for size in (10_000, 100_000))
+TINY = (Size(machines=6, of_app=3, rounds=1, requests=dict.fromkeys(USUAL, 2)),)
+
+
+@define
+class Subject:
+    """A server, the paths of its machines, and how far the requests have gone through them."""
+
+    server: Server
+    connections: Connections
+    apps: Sequence[str]
+    machines: Sequence[str]
+    place: int = 0
+
+    def requests(self, operation: str, number: int) -> Iterator[bytes]:
+        """Yield so many requests, each for the next app or for another machine."""
+        for _ in range(number):
+            self.place += STRIDE
+            machine = self.machines[self.place % len(self.machines)]
+            match operation:
+                case "get":
+                    yield request("GET", machine)
+                case "wait":
+                    yield request("GET", f"{machine}/wait?state=started")
+                case "list":
+                    yield request("GET", f"/apps/{self.apps[self.place % len(self.apps)]}/machines")
+                case "create":
+                    yield request("POST", "/apps/created/machines", {"config": CONFIG})
+
+    def one(self, operation: str) -> bytes:
+        """Make one request, and give the body of its response."""
+        return next(self.connections.exchange(self.requests(operation, 1)))
+
+    def measured(self, operation: str, number: int) -> tuple[float, float]:
+        """Make so many requests; give the seconds of CPU of the server, and those that passed, for each."""
+        requests = list(self.requests(operation, number))
+        used, began = self.server.cpu(), time.perf_counter()
+        for _ in self.connections.exchange(requests):
+            pass
+        passed = time.perf_counter() - began
+        return (self.server.cpu() - used) / number, passed / number
+
+
+def measure(*, tiny: bool, mudflaps: Path | None = None) -> Iterator[Table]:
+    """Measure each operation in each world."""
+    for size in TINY if tiny else SIZES:
+        with ExitStack() as stack:
+            starting = {EMULATOR: servers.emulator()} | ({MUDFLAPS: servers.mudflaps(mudflaps)} if mudflaps else {})
+            subjects = {name: _filled(stack, stack.enter_context(one), size) for name, one in starting.items()}
+            ours = subjects[EMULATOR]
+            bodies = {operation: ours.one(operation) for operation in size.requests}
+            bare = stack.enter_context(servers.bare(bodies))
+            subjects[BARE] = evolve(ours, server=bare, connections=stack.enter_context(connected(bare.port, AT_ONCE)))
+            for operation in size.requests:
+                yield _table(size, operation, subjects, json.loads(bodies[operation]))
+
+
+def _filled(stack: ExitStack, server: Server, size: Size) -> Subject:
+    connections = stack.enter_context(connected(server.port, AT_ONCE))
+    apps = (request("POST", "/apps", {"app_name": app, "org_slug": "personal"}) for app in [*size.apps, "created"])
+    assert len(list(connections.exchange(apps))) == len(size.apps) + 1
+    machines = []
+    for app in size.apps:
+        creates = (request("POST", f"/apps/{app}/machines", {"config": CONFIG}) for _ in range(size.of_app))
+        machines += [f"/apps/{app}/machines/{json.loads(body)['id']}" for body in connections.exchange(creates)]
+    waits = (request("GET", f"{machine}/wait?state=started") for machine in machines)
+    assert len(list(connections.exchange(waits))) == size.machines
+    # Until its checks have passed, time passes in a world.
+    while (
+        b'"critical"' in (shown := next(connections.exchange([request("GET", machines[-1])]))) or b'"warning"' in shown
+    ):
+        time.sleep(0.1)
+    return Subject(server, connections, size.apps, machines)
+
+
+def _table(size: Size, operation: str, subjects: Mapping[str, Subject], value: object) -> Table:
+    cpu: dict[str, list[float]] = defaultdict(list)
+    passed: dict[str, list[float]] = defaultdict(list)
+    number = size.requests[operation]
+    for turn in range(size.rounds + 1):
+        for name, subject in subjects.items():
+            used, seconds = subject.measured(operation, number)
+            # The first round is for warming up.
+            if turn:
+                cpu[name].append(used)
+                passed[name].append(seconds)
+        began = time.process_time()
+        for _ in range(number):
+            json.dumps(value).encode()
+        if turn:
+            cpu[DUMPS].append((time.process_time() - began) / number)
+    return Table(
+        title=f"{size.machines:,} machines in {len(size.apps)} apps: {TITLES[operation].format(of_app=size.of_app)}",
+        subject="server",
+        columns=[
+            Column(name=CPU, form=".0f", is_spread=True),
+            *(Column(name=name, form=".2f", is_spread=True) for name in (X_BARE, X_DUMPS)),
+            Column(name=RATE, form=",.0f", is_spread=True),
+        ],
+        rows=[_row(operation, name, cpu, passed) for name in cpu],
+    )
+
+
+def _row(operation: str, name: str, cpu: Taken, passed: Taken) -> Row:
+    return Row(
+        name=name,
+        figures={
+            CPU: spread(cpu, name, per=1e-6),
+            X_BARE: ratio(cpu, name, BARE),
+            X_DUMPS: ratio(cpu, name, DUMPS),
+            RATE: Spread.of(1 / seconds for seconds in passed[name]) if name in passed else None,
+        },
+        goals=[GOALS[operation]] if name == EMULATOR and operation in GOALS else (),
+    )

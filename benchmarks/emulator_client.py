@@ -1,0 +1,71 @@
+"""A client that costs little: ready bytes over some connections, a request in each, then the responses of all."""
+
+import json
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from typing import Any
+
+from attrs import frozen
+
+PATIENCE = 60.0
+CHUNK = 1 << 20
+GOOD = (b"200", b"201")
+
+
+def request(method: str, path: str, body: Any = None) -> bytes:
+    """Give the bytes of a request."""
+    content = b"" if body is None else json.dumps(body).encode()
+    head = f"{method} /v1{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer FlyV1 fm2_benchmark\r\n"
+    if content:
+        head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+    return f"{head}\r\n".encode() + content
+
+
+@frozen
+class Connections:
+    """Some connections to one server."""
+
+    sockets: tuple[socket.socket, ...]
+
+    def exchange(self, requests: Iterable[bytes]) -> Iterator[bytes]:
+        """Send the requests, one at a time over each connection, and yield the bodies of the responses, in order."""
+        left = iter(requests)
+        while batch := list(islice(left, len(self.sockets))):
+            for connection, data in zip(self.sockets, batch, strict=False):
+                connection.sendall(data)
+            for connection in self.sockets[: len(batch)]:
+                yield _received(connection)
+
+
+@contextmanager
+def connected(port: int, count: int) -> Iterator[Connections]:
+    """Give so many connections, as long as the block lasts."""
+    with ExitStack() as stack:
+        address = ("127.0.0.1", port)
+        made = [stack.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(count)]
+        for one in made:
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield Connections(tuple(made))
+
+
+def _received(connection: socket.socket) -> bytes:
+    data = connection.recv(CHUNK)
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(CHUNK)
+    head, _, body = data.partition(b"\r\n\r\n")
+    status, *fields = head.split(b"\r\n")
+    headers = dict(field.lower().split(b": ", 1) for field in fields)
+    assert status.split()[1] in GOOD, data
+    parts = [body]
+    if b"content-length" in headers:
+        left = int(headers[b"content-length"]) - len(body)
+        while left:
+            parts.append(connection.recv(min(left, CHUNK)))
+            left -= len(parts[-1])
+        return b"".join(parts)
+    # In chunks, as Go sends what does not fit into its buffer. JSON contains no line break of this kind.
+    while not b"".join(parts[-2:]).endswith(b"\r\n0\r\n\r\n"):
+        parts.append(connection.recv(CHUNK))
+    return b"".join(b"".join(parts).split(b"\r\n")[1:-3:2])

@@ -1,0 +1,45 @@
+"""That the emulator's own cost is measured beside a handler that returns the same, at the smallest size."""
+
+from pathlib import Path
+
+from benchmarks import emulator
+from benchmarks.emulator import BARE, DUMPS, EMULATOR, GOALS, USUAL, measure
+from benchmarks.emulator_client import connected, request
+from benchmarks.emulator_servers import bare
+from benchmarks.table import Spread
+
+
+def test_each_operation_has_the_figures_of_each_server_and_its_goal() -> None:
+    tables = list(measure(tiny=True))
+    assert [table.title.partition(": ")[2] for table in tables] == [
+        "get a machine",
+        "list 3 machines",
+        "create a machine",
+        "wait",
+    ]
+    for operation, table in zip(USUAL, tables, strict=True):
+        assert [row.name for row in table.rows] == [EMULATOR, BARE, DUMPS]
+        ours, handler, dumps = table.rows
+        assert ours.figures.keys() == {column.name for column in table.columns}
+        assert all(isinstance(figure, Spread) and figure.low > 0 for figure in ours.figures.values())
+        assert handler.figures["x bare"] == dumps.figures["x json.dumps"] == Spread(1, 1, 1)
+        assert [*ours.goals] == ([GOALS[operation]] if operation in GOALS else [])
+    assert {operation: str(goal) for operation, goal in GOALS.items()} == {"get": "<= 1.6", "list": "<= 1.2"}
+
+
+def test_a_server_in_a_process_of_its_own_returns_what_it_was_told_and_tells_its_cpu_time() -> None:
+    bodies = dict.fromkeys(USUAL, b"[]") | {"list": b"[1, 2]" * 100_000}
+    with bare(bodies) as server, connected(server.port, 2) as connections:
+        paths = ["/apps/web/machines", "/apps/web/machines/1", "/apps/web/machines"]
+        assert [*connections.exchange(request("GET", path) for path in paths)] == [
+            bodies["list"],
+            b"[]",
+            bodies["list"],
+        ]
+        assert server.cpu() > 0
+    assert not Path(f"/proc/{server.pid}").exists()
+
+
+def test_a_machine_of_the_benchmark_has_checks_and_no_volume() -> None:
+    assert "mounts" not in emulator.CONFIG
+    assert emulator.CONFIG["checks"]
