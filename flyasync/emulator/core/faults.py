@@ -238,7 +238,7 @@ class Faults:
     def include(self, kinds: Iterable[str]) -> bool:
         """Whether a fault of these kinds is active."""
         asked = frozenset(kinds)
-        return any(active.fault.does in asked for active in self._active)
+        return bool(self._active) and any(active.fault.does in asked for active in self._active)
 
     def hits(self, fault: Fault) -> int:
         """Return how often `fault` was applied."""

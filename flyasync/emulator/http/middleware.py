@@ -163,7 +163,7 @@ class ApiMiddleware:
 
     async def _answer(self, inflight: _InFlight) -> web.StreamResponse:
         # 1. Latency.
-        if any(self._options.latency):
+        if self._options.latency[1]:
             await asyncio.sleep(self._latency.uniform(*self._options.latency))
         try:
             # 2. Authorization comes before any other error.
@@ -214,7 +214,7 @@ class ApiMiddleware:
     def _lag(self, inflight: _InFlight) -> None:
         """Let a list show the past, by a fault or because nodes lag; recorded from the first request with either on."""
         lag = self.scheduler.world.lag
-        if not any(lag) and not self.faults.include(LISTS):
+        if not lag[1] and not self.faults.include(LISTS):
             return
         with self.scheduler.present() as world:
             world.keep_past()
@@ -223,7 +223,7 @@ class ApiMiddleware:
         if stale := next(self.faults.strike(LISTS, inflight.subject(world)), None):
             inflight.struck(stale)
         # Each list comes from some node, so a later list can be older.
-        elif any(lag) and not replication.is_near(world.apps.get(inflight.request.app), inflight.request):
+        elif lag[1] and not replication.is_near(world.apps.get(inflight.request.app), inflight.request):
             inflight.lags(self._lags.uniform(*lag))
 
     async def _leave(self, inflight: _InFlight, response: ApiResponse) -> web.StreamResponse:
@@ -303,20 +303,22 @@ async def body_of(http: web.BaseRequest) -> bytes:
 
 
 async def _read(action: str, http: web.BaseRequest, params: Mapping[str, str]) -> ApiRequest:
+    headers, states = http.headers, ()
     # Most requests have no query, no body and no cookie, and their absence is known without parsing anything.
-    has_query = "?" in http.path_qs
-    # Repeated keys or one comma-separated list: the documentation has both.
-    states = (word.strip() for text in http.query.getall("state", ()) for word in text.split(",")) if has_query else ()
+    has_query = bool(http.rel_url.raw_query_string)
+    if has_query and (asked := http.query.getall("state", ())):
+        # Repeated keys or one comma-separated list: the documentation has both.
+        states = tuple(word for text in asked for part in text.split(",") if (word := part.strip()))
     return ApiRequest(
         action=action,
         method=http.method,
         params=params,
         query=http.query if has_query else {},
-        states=tuple(word for word in states if word),
+        states=states,
         raw=await body_of(http) if http.can_read_body else b"",
-        authorization=http.headers.get("Authorization", ""),
-        nonce=http.headers.get(_NONCE) or None,
-        affinity=http.cookies.get(_AFFINITY, "") if "Cookie" in http.headers else "",
+        authorization=headers.get("Authorization", ""),
+        nonce=headers.get(_NONCE) or None,
+        affinity=http.cookies.get(_AFFINITY, "") if "Cookie" in headers else "",
     )
 
 

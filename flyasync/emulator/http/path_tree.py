@@ -56,12 +56,12 @@ class PathTree(Generic[T]):
         """Return the route of the parts of a path from a position on; without a method, that of any method."""
         if position == len(parts):
             return next(iter(self.routes.values()), None) if method is None else self.routes.get(method)
-        part, found = parts[position], None
-        if fixed := self.fixed.get(part):
-            found = fixed.route(parts, position + 1, method)
+        part = parts[position]
         # A fixed part can also be a value, such as that of an app with the name `placements`.
-        if found is None and self.variable is not None and part:
-            found = self.variable.route(parts, position + 1, method)
+        fixed = self.fixed.get(part)
+        found = None if fixed is None else fixed.route(parts, position + 1, method)
+        if found is None and part and self.variable is not None:
+            return self.variable.route(parts, position + 1, method)
         return found
 
 

@@ -53,12 +53,14 @@ class RequestLog:
         key = (entry.action, entry.identifier)
         self.entries.append(entry)
         self.counts[key] += 1
-        self.limited[key] += entry.is_limited
-        self.not_served.update(entry.not_served)
+        if entry.is_limited:
+            self.limited[key] += 1
+        if entry.not_served:
+            self.not_served.update(entry.not_served)
 
     def refused_by_limit(self) -> dict[tuple[str, str], int]:
         """Return the number of requests that the rate limits refused."""
-        return {key: number for key, number in self.limited.items() if number}
+        return dict(self.limited)
 
     def log_as_json(self, after: int) -> list[dict[str, object]]:
         """Return the entries with numbers above `after`."""
