@@ -303,7 +303,8 @@ async def body_of(http: web.BaseRequest) -> bytes:
 
 
 async def _read(action: str, http: web.BaseRequest, params: Mapping[str, str]) -> ApiRequest:
-    headers, states = http.headers, ()
+    headers = http.headers
+    states: tuple[str, ...] = ()
     # Most requests have no query, no body and no cookie, and their absence is known without parsing anything.
     has_query = bool(http.rel_url.raw_query_string)
     if has_query and (asked := http.query.getall("state", ())):
