@@ -20,7 +20,7 @@ JITTER = (0.02, 0.25)
 
 @asynccontextmanager
 async def world(**options: Any) -> AsyncIterator[tuple[Emulator, FlyClient]]:
-    async with Emulator(**options) as emulator, FlyClient(emulator.token, base_url=emulator.url) as fly:
+    async with Emulator(retired=(), **options) as emulator, FlyClient(emulator.token, base_url=emulator.url) as fly:
         await fly.apps.create("web", org_slug="personal")
         yield emulator, fly
 

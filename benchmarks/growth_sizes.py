@@ -141,7 +141,7 @@ def deploy(machines: int) -> float:
 async def _deploy(machines: int) -> float:
     regions = CODES[:machines]
     async with (
-        Emulator(seed=1, boot=(2.0, 2.0)) as emulator,
+        Emulator(seed=1, boot=(2.0, 2.0), retired=()) as emulator,
         FlyClient(emulator.token, base_url=emulator.url, timeout=Timeouts(calls=machines, polls=2 * machines)) as fly,
     ):
         emulated.create(emulator.world, "web", org_slug="personal", network="")

@@ -30,7 +30,7 @@ async def main(machines: int, regions: int) -> int:
         .wait_for("healthy", timeout=60)
     )
     async with (
-        Emulator(seed=1, latency=(0.02, 0.2)) as emulator,
+        Emulator(seed=1, latency=(0.02, 0.2), retired=()) as emulator,
         FlyClient(emulator.token, base_url=emulator.url) as fly,
     ):
         await fly.apps.create("web", org_slug="personal")

@@ -73,5 +73,8 @@ def cancelled_once(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P,
             if not task.cancelled() and (error := task.exception()):
                 raise error from None
             raise
+        except GeneratorExit:
+            task.cancel()  # this coroutine is closed, so it cannot wait for the task
+            raise
 
     return run

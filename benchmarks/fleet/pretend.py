@@ -66,7 +66,7 @@ async def main() -> None:
     """Be the emulator, until nobody asks any more."""
     lines = asyncio.StreamReader(limit=LONGEST)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    async with Emulator(**json.loads(await lines.readline())) as emulator:
+    async with Emulator(retired=(), **json.loads(await lines.readline())) as emulator:
         _tell(emulator.environment())
         async for line in lines:
             _tell(_answer(emulator, json.loads(line)))

@@ -94,7 +94,7 @@ class Seen:
 async def simulate(run: Run, tell: Callable[[Mark], None] = lambda _: None) -> Seen:
     """Deploy to all of its apps, `tell` how things stand at each mark, and say what was seen."""
     async with (
-        Emulator(seed=1, boot=(BOOT, BOOT), latency=LATENCY) as emulator,
+        Emulator(seed=1, boot=(BOOT, BOOT), latency=LATENCY, retired=()) as emulator,
         FlyClient(emulator.token, base_url=emulator.url, timeout=run.timeouts) as fly,
     ):
         simulation = _Simulation(run, emulator, tell)

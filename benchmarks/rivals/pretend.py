@@ -21,7 +21,7 @@ async def pretended(wanted: Sequence[Wanted], *, boot: float) -> AsyncIterator[E
 
     The apps are there already: the API makes one of them a second, and that is not the point here.
     """
-    async with Emulator(seed=3, boot=(boot, boot), latency=LATENCY) as emulator:
+    async with Emulator(seed=3, boot=(boot, boot), latency=LATENCY, retired=()) as emulator:
         for app in dict.fromkeys(each.app for each in wanted):
             apps.create(emulator.world, app, org_slug="personal", network="")
         yield emulator

@@ -6,7 +6,7 @@ from flyasync.emulator.core.regions import CODES
 
 IMAGE = "nginx"
 REGIONS = CODES[:30]
-"""Codes alone, no aliases; the retired ones among them are still taken by the emulator."""
+"""Codes alone, no aliases; the emulator accepts the retired ones among them too."""
 
 
 @frozen

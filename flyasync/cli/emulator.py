@@ -28,6 +28,7 @@ from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.emulator.core.accepted_token import AcceptedToken
 from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.core.processes import Output
+from flyasync.emulator.core.regions import RETIRED
 from flyasync.emulator.server import Emulator
 from flyasync.emulator.state.codec import WorldError
 from flyasync.errors import InvalidInput
@@ -156,8 +157,9 @@ class WorldOptions(EmulatorOptions):
         "retired",
         metavar="CODE",
         multiple=True,
-        callback=regions,
-        help="Region that refuses new machines and volumes; may be repeated or a list: lhr,nrt.",
+        callback=lambda *given: (*RETIRED, *regions(*given)),
+        help="Region that refuses new machines and volumes, as those do that Fly.io has retired; may be repeated or a "
+        "list: lhr,nrt.",
     )
     addresses: tuple[str, ...] = option(
         "--address",

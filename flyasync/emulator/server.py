@@ -20,6 +20,7 @@ from flyasync.emulator.core.accepted_token import AcceptedToken
 from flyasync.emulator.core.faults import Fault, Faults
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.processes import Output
+from flyasync.emulator.core.regions import RETIRED
 from flyasync.emulator.http.allowed_hosts import AllowedHosts
 from flyasync.emulator.http.certificate_authority import CertificateAuthority
 from flyasync.emulator.http.environment import environment
@@ -85,8 +86,8 @@ class Emulator:
         limits: Whether to enforce the published rate limits, in real seconds.
         retry_after: Whether a 429 has a `Retry-After` header with the seconds to wait.
         capacity: How many machines each region can hold; unlimited for None and for a region that is absent.
-        retired: Regions that are retired, in addition to those that Fly has retired: a new machine or volume is refused
-            with 422, unless its region expression allows another region.
+        retired: Retired regions, by default those that Fly has retired: a new machine or volume is refused with 422,
+            unless its region expression allows another region. An empty list opens all 35 regions.
         speed: Emulated seconds for each real second. Rate limits, latency and the delays of faults stay real.
         latency: Bounds of the real seconds before a request is processed.
         boot: Bounds of the emulated seconds from an accepted create to `started`.
@@ -139,7 +140,7 @@ class Emulator:
         limits: bool = True,
         retry_after: bool = False,
         capacity: Mapping[str, int | None] | None = None,
-        retired: Iterable[str] = (),
+        retired: Iterable[str] = RETIRED,
         speed: float = 1.0,
         latency: tuple[float, float] = (0.0, 0.0),
         boot: tuple[float, float] = (1.0, 3.0),

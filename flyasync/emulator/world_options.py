@@ -10,7 +10,6 @@ from flyasync.emulator.core.accepted_token import AcceptedToken
 from flyasync.emulator.core.faults import Faults
 from flyasync.emulator.core.processes import Output
 from flyasync.emulator.core.ranges import Range, is_range
-from flyasync.emulator.core.regions import RETIRED
 from flyasync.emulator.world import ip_assignments
 from flyasync.emulator.world.world import ChangeObserver, World, demand_codes, demand_regions
 
@@ -70,7 +69,7 @@ class WorldOptions:
             linger=self.linger,
             image_lag=self.image_lag,
             capacity=dict(self.capacity),
-            retired={*RETIRED, *self.retired},
+            retired=set(self.retired),
             tag_moves=dict(self.tag_moves),
             tokens=list(self.tokens),
             addresses=self.addresses,

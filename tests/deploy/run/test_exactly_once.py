@@ -108,7 +108,7 @@ async def test_sixty_machines_in_thirty_regions_take_what_the_limits_allow_and_n
     boot = 2.0
     floor = 57 + boot  # three creates at once, one a second from then on, and the last machine boots
     for latency in ((0.0, 0.0), (0.02, 0.25)):
-        async with world(seed=3, boot=(boot, boot), latency=latency) as (emulator, fly):
+        async with world(seed=3, boot=(boot, boot), latency=latency, retired=()) as (emulator, fly):
             report = await base.to_regions(*CODES[:30]).count(2).require("all").execute(fly)
             assert report.ok
             assert len(report.running) == 60

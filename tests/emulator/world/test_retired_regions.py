@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from flyasync.emulator import Emulator, Fault
+from flyasync.emulator.core.regions import RETIRED
 from tests.emulator.driver import Api, at, serving
 
 TEXT = (
@@ -17,7 +18,7 @@ CONFIG = {"image": "nginx"}
 
 @pytest.fixture
 async def retired() -> AsyncIterator[Api]:
-    async with serving(limits=False, boot=(1, 1), retired=["lhr"]) as api:
+    async with serving(limits=False, boot=(1, 1), retired=[*RETIRED, "lhr"]) as api:
         await api.app()
         yield api
 
@@ -47,6 +48,12 @@ async def test_a_region_that_fly_has_retired_is_refused_by_default(api: Api) -> 
     assert said.status == 422
     assert said.error.startswith("Region sea is deprecated")
     assert said.error.endswith("such as sjc")
+
+
+async def test_without_retired_regions_all_accept_machines() -> None:
+    async with serving(retired=()) as every:
+        await every.app()
+        assert (await every.machine(region="sea"))["region"] == "sea"
 
 
 async def test_the_fault_refuses_new_resources_of_its_region_only(api: Api) -> None:
