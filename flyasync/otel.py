@@ -65,10 +65,29 @@ Metrics; all but the last have the attribute `fly.operation`:
     fly.client.limits.lost           gauge, 1                 1 while the shared limits of fly.limits.backing are lost
 
 If aiohttp is instrumented too, each request has two spans; the metrics of that instrumentation have other names.
+
+`PoolTelemetry` records the events of pools of machines on demand:
+
+    async with MachinePool(fly, "web", config, ready=3, max=50, on_event=PoolTelemetry("web")) as pool: ...
+
+Its metrics have the attributes `fly.app` and `fly.pool`. The numbers of machines are what `MachinePool.status` counts,
+so they are recorded when a program passes them to `record_status`, for example once a minute from one process:
+
+    fly.pool.claim.duration          histogram, s             time to claim; with fly.source, or with error.type
+    fly.pool.claim.held              histogram, s             time from a claim to its end
+    fly.pool.claims                  up-down counter, {claim}        machines that this process has claimed
+    fly.pool.cold_starts             counter, {machine}       machines that were created for a claim
+    fly.pool.machines.created        counter, {machine}       machines that were created to be ready
+    fly.pool.machines.destroyed      counter, {machine}       with fly.reason, such as `evicted` or `abandoned`
+    fly.pool.machines                gauge, {machine}         with fly.state: `ready`, `claimed`, `kept`
+    fly.pool.max                     gauge, {machine}         how many machines the pool may have
+
+No metric contains a key or the id of a machine.
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -78,6 +97,16 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import Meter, MeterProvider
 from opentelemetry.trace import SpanKind, StatusCode, TracerProvider
 
+from flyasync.pool.events import (
+    ClaimFailed,
+    ClaimSource,
+    MachineClaimed,
+    MachineCreated,
+    MachineDestroyed,
+    MachineReleased,
+    PoolEvent,
+)
+from flyasync.pool.keeper import PoolStatus
 from flyasync.transport.events import (
     Attempt,
     Began,
@@ -260,6 +289,57 @@ class _Figures:
                 self._lost.set(1, {"fly.limits.backing": event.backing})
             case LimitsBack():
                 self._lost.set(0, {"fly.limits.backing": event.backing})
+
+
+class PoolTelemetry:
+    """An observer that records the events of one pool with OpenTelemetry.
+
+        async with MachinePool(fly, "web", config, ready=3, max=50, on_event=PoolTelemetry("web")) as pool: ...
+
+    `app` and `pool` are attributes of all metrics. If no provider is passed, the global one is used, even if it is set
+    later. Pools of several processes add up, except the gauges, which are those of the whole pool.
+    """
+
+    def __init__(self, app: str, pool: str = "pool", *, meter_provider: MeterProvider | None = None) -> None:
+        self._about: Attributes = {"fly.app": app, "fly.pool": pool}
+        meter = metrics.get_meter("flyasync", version("flyasync"), meter_provider)
+        seconds = partial(meter.create_histogram, unit="s", explicit_bucket_boundaries_advisory=BUCKETS)
+        machines = partial(meter.create_counter, unit="{machine}")
+        gauge = partial(meter.create_gauge, unit="{machine}")
+        self._took = seconds("fly.pool.claim.duration", description="Time until a claim has its machine, or fails.")
+        self._held = seconds("fly.pool.claim.held", description="Time for which a machine was claimed.")
+        self._claims = meter.create_up_down_counter(
+            "fly.pool.claims", unit="{claim}", description="Machines that this process has claimed."
+        )
+        self._cold = machines("fly.pool.cold_starts", description="Machines that were created for a claim.")
+        self._created = machines("fly.pool.machines.created", description="Machines that were created to be ready.")
+        self._destroyed = machines("fly.pool.machines.destroyed", description="Machines that were destroyed.")
+        self._machines = gauge("fly.pool.machines", description="Machines of the pool, by what they are used for.")
+        self._max = gauge("fly.pool.max", description="How many machines the pool may have.")
+
+    def __call__(self, event: PoolEvent) -> None:
+        """Record one event."""
+        match event:
+            case MachineClaimed():
+                self._took.record(event.seconds, {**self._about, "fly.source": event.source.value})
+                self._claims.add(1, self._about)
+                if event.source is ClaimSource.COLD:
+                    self._cold.add(1, self._about)
+            case ClaimFailed():
+                self._took.record(event.seconds, {**self._about, "error.type": event.error})
+            case MachineReleased():
+                self._held.record(event.seconds, self._about)
+                self._claims.add(-1, self._about)
+            case MachineCreated():
+                self._created.add(1, self._about)
+            case MachineDestroyed():
+                self._destroyed.add(1, {**self._about, "fly.reason": event.reason.value})
+
+    def record_status(self, status: PoolStatus) -> None:
+        """Record how many machines of the pool are free, claimed and kept, as `MachinePool.status` counts them."""
+        for state, count in (("ready", status.ready), ("claimed", status.claimed), ("kept", status.kept)):
+            self._machines.set(count, {**self._about, "fly.state": state})
+        self._max.set(status.max, self._about)
 
 
 def _subject(operation: str, identifier: str) -> Attributes:

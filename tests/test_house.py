@@ -21,7 +21,7 @@ TOP: dict[str, set[str]] = {
     "pool": {"errors", "safe_text", "cancellation", "models", "api"},
     "emulator": set(),
     "testing": {"models", "api", "pool", "emulator", ""},  # "": the public names, as users import them
-    "otel": {"errors", "transport"},
+    "otel": {"errors", "transport", "pool"},
     "cli": {"errors", "safe_text", "models", "api", "deploy", "pool", "emulator", "testing"},
 }
 # In a folder that has packages of its own, from the bottom to the top; "." is every file that is not named. A file

@@ -33,12 +33,15 @@ from flyasync import (
     FlyClient,
     LimitsBack,
     LimitsLost,
+    MachineConfig,
+    MachinePool,
     NotFound,
+    PoolExhausted,
     RetryPolicy,
     ServerFault,
     deploy_many,
 )
-from flyasync.otel import Telemetry
+from flyasync.otel import PoolTelemetry, Telemetry
 from tests.api.operations import TABLE
 from tests.api.test_contract import call, typical
 from tests.deploy.conftest import world
@@ -672,3 +675,40 @@ def test_opentelemetry_is_imported_by_nothing_else(module: str) -> None:
     assert (
         subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout == "False\n"
     )
+
+
+async def test_a_pool_is_recorded_as_metrics() -> None:
+    reader = InMemoryMetricReader()
+    telemetry = PoolTelemetry("web", "small", meter_provider=MeterProvider([reader], shutdown_on_exit=False))
+    async with Emulator(seed=1) as emulator, FlyClient(emulator.token, base_url=emulator.url) as fly:
+        await fly.apps.create("web", org_slug="personal")
+        config = MachineConfig(image="nginx")
+        pool = MachinePool(fly, "web", config, ready=1, max=2, name="small", on_event=telemetry)
+        await pool.reconcile()
+        await asyncio.sleep(10)
+        async with pool.acquire("alice"), pool.acquire("bob"):
+            with suppress(PoolExhausted):
+                async with pool.acquire("carol", timeout=2):
+                    pytest.fail("the pool is full")
+            await asyncio.sleep(2)
+            telemetry.record_status(await pool.status())
+
+    data = reader.get_metrics_data()
+    assert data
+    found = {each.name: each for one in data.resource_metrics for scope in one.scope_metrics for each in scope.metrics}
+
+    def values(name: str, key: str) -> dict[Any, Any]:
+        points: list[Any] = list(found[name].data.data_points)
+        assert all((each.attributes["fly.app"], each.attributes["fly.pool"]) == ("web", "small") for each in points)
+        return {each.attributes.get(key): getattr(each, "value", None) or getattr(each, "count", 0) for each in points}
+
+    assert values("fly.pool.claim.duration", "fly.source") == {"warm": 1, "cold": 1, None: 1}
+    assert values("fly.pool.claim.duration", "error.type") == {"PoolExhausted": 1, None: 1}
+    assert values("fly.pool.claim.held", "-") == {None: 2}
+    assert values("fly.pool.claims", "-") == {None: 0}
+    assert values("fly.pool.cold_starts", "-") == {None: 1}
+    assert values("fly.pool.machines.created", "-") == {None: 1}
+    assert values("fly.pool.machines.destroyed", "fly.reason") == {"released": 2}
+    assert values("fly.pool.machines", "fly.state") == {"ready": 0, "claimed": 2, "kept": 0}
+    assert values("fly.pool.max", "-") == {None: 2}
+    assert all("alice" not in str(each.attributes) for metric in found.values() for each in metric.data.data_points)

@@ -42,21 +42,26 @@ class MachinePool:
     Args:
         fly: the client; with several processes, let them share the limits (see `Limits.shared`).
         app: the app.
-        config: the config of new machines. A machine of another config is claimed no more, and is replaced when its
-            place is needed, or by `reconcile(replace_outdated=True)`.
-        ready: how many machines to keep free, or a function that returns it, which is called at least every 10 s.
+        config: the config of new machines. A machine of another config is claimed no more, unless it is kept for the
+            key, and is replaced when its slot is needed, or by `reconcile(replace_outdated=True)`.
+        ready: how many machines to keep free, or a function that returns it, which is called at least every 13 s. All
+            processes should keep the same number, since each destroys what is free beyond its own.
         max: how many machines the pool may have, the claimed ones included.
-        name: the name of the pool, unique in the app, and the first part of the names of its machines.
+        on_event: called with each `PoolEvent`; an exception in it is logged and otherwise ignored.
+        options: the other options, by their names:
+        name: the name of the pool, unique in the app, and the first part of the names of its machines; `pool` by
+            default.
         regions: the regions of new machines, which are spread evenly; a region without capacity is skipped. By default
             the API chooses one.
-        standby: the state in which free machines wait: `stopped` (no cost but the disk), `suspended` (resumes in less
-            than a second; see the limits of suspend in Fly's documentation) or `started`.
-        on_release: what happens to a machine when its claim ends: `recycle` destroys it, so that the next claim sees
-            nothing of this one; `stop` stops it, for any key; `keep` keeps it for the same key, for `keep_for` seconds.
-        keep_for: the seconds for which `keep` keeps a machine. If the pool is full, the one with the least time left
-            makes room for another key.
-        claim_ttl: seconds after which the claim of a dead holder ends; a third of it is the interval of refreshing.
-        on_event: called with each `PoolEvent`; an exception in it is logged and otherwise ignored.
+        standby: the state in which free machines wait: `stopped`, the default (no cost but the disk), `suspended`
+            (resumes in less than a second; see the limits of suspend in Fly's documentation) or `started`.
+        on_release: what happens to a machine when its claim ends: `recycle`, the default, destroys it, so that the next
+            claim sees nothing of this one; `stop` stops it, for any key; `keep` keeps it for the same key, for
+            `keep_for` seconds.
+        keep_for: the seconds for which `keep` keeps a machine, 600 by default. If the pool is full, the one with the
+            least time left makes room for another key.
+        claim_ttl: seconds after which the claim of a dead holder ends, 30 by default; a third of it is the interval of
+            refreshing.
 
     Raises InvalidInput for a wrong value.
     """

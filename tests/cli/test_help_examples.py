@@ -46,6 +46,7 @@ AFTER = {
     "flyasync diff": {"iad": 1},
     "flyasync orphans": {"iad": 1},
     "flyasync machines": {"iad": 2},
+    "flyasync pool": {},
     "flyasync secrets": {"iad": 1},
     "flyasync secrets deploy": {"iad": 1},
     "flyasync lint": {"iad": 1},
