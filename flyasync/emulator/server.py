@@ -111,9 +111,10 @@ class Emulator:
             app has none, as at Fly, so that the proxy cannot reach it: see `reach`.
         commands: The output and exit code of commands, by shell-style patterns of the command; the first pattern that
             matches applies, also within a shell script. Commands without a pattern: `exec` emulates `echo`, `true`,
-            `false`, `sleep`, `cat`, `base64` and `sh -c` with `exit`, pipes, redirections, variables, `;`, `&&` and
-            `||`; every other command is not found. They read and write the machine's own files, which a boot resets
-            to those of the config, except on a volume. `exec` returns immediately, or when a `sleep` is over.
+            `false`, `sleep`, `cat`, `base64`, `dd`, `mv`, `test` and `sh -c` with `exit`, pipes, redirections,
+            variables, `;`, `&&` and `||`; every other command is not found. They read and write
+            the machine's own files, which a boot resets to those of the config, except on a volume. `exec` returns
+            immediately, or when a `sleep` is over.
             A machine whose own command (`init.exec`, or `init.entrypoint` and `init.cmd`) matches a pattern exits by
             itself: after the `seconds` of the output, its lines are written to the app's log, and the restart policy
             applies as after a crash with that exit code. Any other machine runs until it is stopped, except a release

@@ -96,8 +96,11 @@ class MachinePool:
 
         In order of preference: the machine that was claimed for `key` before and still exists, a free one in `region`,
         a free one elsewhere, a new one. A machine that is free and started takes three requests, a stopped or suspended
-        one five, apart from a list a second that all claims share. Two claims of one key follow each other; only if two
-        processes claim a new key in the same second, each may get a machine.
+        one five, apart from a list a second that all claims of all processes share. Except with `on_release="keep"`, a
+        list of this process that is up to ten seconds old is used first.
+
+        Two claims of one key follow each other in a process, and across processes once a list shows the first one: if
+        two processes claim a new key at the same time, each may get a machine.
 
         If the lease is lost while the block runs, the block is cancelled and the error is raised, since from then on
         another caller may have the machine.

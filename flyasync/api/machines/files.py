@@ -34,7 +34,7 @@ class MachineFiles:
         redirect = ">"
         for chunk in _chunks(content):
             text = base64.b64encode(chunk).decode()
-            await self._run(path, f"printf %s {text} | base64 -d {redirect} {part}")
+            await self._run(path, f"echo {text} | base64 -d {redirect} {part}")
             redirect = ">>"
         await self._run(path, f"mv {part} {name}")
 
@@ -44,7 +44,7 @@ class MachineFiles:
         while len(content) <= LARGEST_FILE:
             skip = len(content) // CHUNK
             result = await self._run(
-                path, f"dd if={name} bs={CHUNK} skip={skip} count=1 2>/dev/null | base64; test -r {name}"
+                path, f"test -f {name} && dd if={name} bs={CHUNK} skip={skip} count=1 2>/dev/null | base64"
             )
             chunk = base64.b64decode(result.stdout or "")
             content += chunk

@@ -33,8 +33,9 @@ def run(
     """Return the output and exit code of a command, and the `seconds` it sleeps; files that it writes stay.
 
     A scripted output applies to the command itself and to commands that a shell runs. Otherwise `echo`, `true`,
-    `false`, `sleep`, `cat`, `base64` and `sh -c` are emulated; `sh` supports `exit`, pipes, redirections, variables,
-    parameters, `;`, `&&`, `||` and the option `-e`, and ignores other options. Any other command is not found.
+    `false`, `sleep`, `cat`, `base64`, `dd`, `mv`, `test` and `sh -c` are emulated; `sh` supports `exit`, pipes,
+    redirections, variables, parameters, `;`, `&&`, `||` and the option `-e`, and ignores other options. Any other
+    command is not found.
     """
     shell = _Shell(scripted, files, environment)
     result = shell.run(command, stdin.encode())
@@ -278,6 +279,46 @@ def base64_(shell: _Shell, arguments: list[str], stdin: bytes) -> _Result:
     encoded = base64.b64encode(source.stdout)
     lines = [encoded[at : at + width] for at in range(0, len(encoded), width)] if width else [encoded]
     return _Result(stdout=b"\n".join(lines) + b"\n" * bool(width and encoded))
+
+
+@_program("mv")
+def mv(shell: _Shell, arguments: list[str], _stdin: bytes) -> _Result:
+    """Rename a file."""
+    paths = options(arguments)[1]
+    if len(paths) != 2:  # noqa: PLR2004 - from and to
+        return _Result(1, stderr=b"mv: only one file and its new name are emulated\n")
+    if (content := shell.read(paths[0])) is None:
+        return _Result(1, stderr=_missing("mv", paths[0]))
+    shell.write(paths[1], content, append=False)
+    shell.files.pop(_absolute(paths[0]), None)
+    return _Result()
+
+
+@_program("test")
+def test(shell: _Shell, arguments: list[str], _: bytes) -> _Result:
+    """Succeed if a file exists, which is what -e, -f and -r ask for."""
+    match arguments:
+        case ["-e" | "-f" | "-r", path]:
+            return _Result(0 if shell.read(path) is not None else 1)
+        case _:
+            return _Result(_SYNTAX_ERROR, stderr=b"test: only -e, -f and -r are emulated\n")
+
+
+@_program("dd")
+def dd(shell: _Shell, arguments: list[str], stdin: bytes) -> _Result:
+    """Write a part of a file: `if`, `bs` in bytes, `skip` and `count` in blocks."""
+    operands = dict(each.partition("=")[::2] for each in arguments)
+    numbers = {key: operands.pop(key) for key in ("bs", "skip", "count") if key in operands}
+    path = operands.pop("if", None)
+    if operands or not all(re.fullmatch("[0-9]{1,9}", each) for each in numbers.values()):
+        return _Result(1, stderr=b"dd: only if, bs, skip and count are emulated\n")
+    if (content := stdin if path is None else shell.read(path)) is None:
+        return _Result(1, stderr=_missing("dd", path or ""))
+    block = int(numbers.get("bs", "512"))
+    start = int(numbers.get("skip", "0")) * block
+    return _Result(
+        stdout=content[start : start + int(numbers["count"]) * block] if "count" in numbers else content[start:]
+    )
 
 
 def _absolute(path: str) -> str:
