@@ -9,7 +9,7 @@ from attrs import evolve
 from flyasync.api.client import FlyClient
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import PoolExhausted
-from flyasync.models.config import MachineConfig
+from flyasync.models.config import MachineConfig, Mount
 from flyasync.pool.events import DestroyReason, MachineDestroyed, PoolEvent
 from flyasync.pool.pool import MachinePool
 from flyasync.pool.spec import KEY, POOL
@@ -239,3 +239,93 @@ async def test_a_key_that_another_process_has_claimed_waits_for_it(make_pool: Ma
     async with two.acquire("user-7") as machine:
         assert machine.id == await holder
     assert now() - began > 20
+
+
+@pytest.mark.parametrize("standby", ["stopped", "suspended"])
+async def test_a_machine_that_is_stuck_is_replaced_within_the_timeout_of_a_claim(
+    emulator: Emulator, make_pool: MakePool, standby: str
+) -> None:
+    pool = make_pool(ready=1, standby=standby)
+    await settle(pool)
+    (stuck,) = emulator.world.machines.values()
+    emulator.faults.add(Fault(does="stay_starting", name=stuck.name))
+    async with pool.acquire("user-7") as machine:
+        assert machine.id != stuck.id
+    assert stuck.state in {"destroying", "destroyed"}
+
+
+async def test_a_volume_by_its_name_is_taken_by_one_machine_at_a_time(
+    emulator: Emulator, fly: FlyClient, make_pool: MakePool
+) -> None:
+    for _ in range(2):
+        await fly.volumes.create("web", name="data", region="iad", size_gb=1)
+    config = evolve(SANDBOX, mounts=[Mount(volume="data", path="/data")])
+    pool = make_pool(config, max=5, regions=("iad",))
+    held = 0
+
+    async def use(number: int) -> None:
+        nonlocal held
+        async with pool.acquire(f"user-{number}", timeout=600):
+            held += 1
+            assert held <= 2
+            await asyncio.sleep(5)
+            held -= 1
+
+    await asyncio.gather(*(use(number) for number in range(5)))
+
+
+@pytest.mark.parametrize("on_release", ["recycle", "stop", "keep"])
+async def test_with_nodes_that_lag_no_machine_is_claimed_twice(on_release: str) -> None:
+    async with Emulator(seed=3, lag=(0.5, 3.0)) as emulator, FlyClient(emulator.token, base_url=emulator.url) as fly:
+        await fly.apps.create("web", org_slug="personal")
+        await asyncio.sleep(10)
+        pools = [MachinePool(fly, "web", SANDBOX, ready=1, max=4, on_release=on_release) for _ in range(2)]  # type: ignore[arg-type]
+        held: set[str] = set()
+
+        async def use(pool: MachinePool, key: str) -> None:
+            async with pool.acquire(key, timeout=900) as machine:
+                assert machine.id not in held
+                held.add(machine.id)
+                await asyncio.sleep(3)
+                held.discard(machine.id)
+
+        async with pools[0], pools[1]:
+            await asyncio.gather(*(use(pools[number % 2], f"user-{number}") for number in range(12)))
+        assert len(names(emulator)) <= 4
+
+
+async def test_a_new_key_that_two_processes_claim_at_once_leaves_nothing(
+    emulator: Emulator, make_pool: MakePool
+) -> None:
+    one, two = make_pool(on_release="keep", keep_for=30), make_pool(on_release="keep", keep_for=30)
+
+    async def use(pool: MachinePool) -> str:
+        async with pool.acquire("user-7") as machine:
+            await asyncio.sleep(5)
+            return machine.id
+
+    first, second = await asyncio.gather(use(one), use(two))
+    assert first != second
+    await asyncio.sleep(5)
+    assert {await use(one), await use(two)} <= {first, second}
+    await asyncio.sleep(40)
+    await one.reconcile()
+    assert not names(emulator)
+
+
+async def test_resizing_while_machines_are_claimed(emulator: Emulator, make_pool: MakePool) -> None:
+    async with make_pool(max=1, on_release="stop") as pool:
+        async with pool.acquire("user-1"):
+            waiting = asyncio.create_task(_name(pool, "user-2"))
+            await asyncio.sleep(3)
+            assert not waiting.done()
+            pool.resize(max=3)
+            assert await waiting in {"pool-1", "pool-2"}
+            pool.resize(max=1)
+        await asyncio.sleep(30)
+    assert len(names(emulator)) <= 1
+
+
+async def _name(pool: MachinePool, key: str) -> str:
+    async with pool.acquire(key) as machine:
+        return machine.machine.name

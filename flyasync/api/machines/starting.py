@@ -14,6 +14,10 @@ STOPPING: Final = 15.0
 """Seconds to wait for a machine that is stopping, or that has just stopped and refuses to start."""
 
 
+STARTING: Final = 30.0
+"""Seconds for a stopped or suspended machine to start; its image is on its host already."""
+
+
 class Start(Protocol):
     """Starts a machine, as `fly.machines.start` does."""
 
@@ -32,8 +36,8 @@ class Starter:
     async def serve(self, app: str, machine: Machine, *, nonce: str, timeout: float) -> Machine:
         """Start the machine if necessary, and wait until its checks pass; return it as last observed.
 
-        `timeout` is the number of seconds for the start, and again for the checks. Two requests, if the machine is
-        stopped or suspended and has no checks; none if it is started.
+        `timeout` is the number of seconds for the checks; a start may take half a minute. Two requests, if the machine
+        is stopped or suspended and has no checks; none if it is started.
 
         Raises WaitFailed, WrongState for a state from which it cannot start, LeaseHeld if the nonce is no longer valid.
         """
@@ -41,7 +45,7 @@ class Starter:
             machine = evolve(machine, state=await self._wait(app, machine.id, state="settled", timeout=STOPPING))
         if machine.state != "started":
             await self._start_settled(app, machine.id, nonce)
-            await self._wait(app, machine.id, state="started", timeout=timeout)
+            await self._wait(app, machine.id, state="started", timeout=STARTING)
             machine = evolve(machine, state="started", checks=None)
         if (checks := expected_checks(machine.config)) and not machine.checks_pass:
             machine = await self._wait_healthy(app, machine.id, checks=checks, timeout=timeout)
