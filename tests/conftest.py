@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import inspect
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 
@@ -25,6 +26,10 @@ LONGEST = ("tests/typing/", "tests/benchmarks/")
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if os.environ.get("FLYASYNC_TEST_LOOP") == "uvloop":
+        import uvloop
+
+        return {"uvloop": uvloop.new_event_loop}
     return {"virtual": VirtualTimeLoop}
 
 
