@@ -3,7 +3,7 @@
 Each server is a process of its own: the emulator, a bare handler of `aiohttp.web` that returns the same bytes, and,
 with `--mudflaps PATH`, mudflaps, another emulator of this API, which is written in Go (`go build ./cmd/mudflaps` in a
 clone of github.com/INTENTIUS/mudflaps). They take turns, round by round, with the same requests. What is counted is the
-CPU of the server, the kernel's work for its sockets included. The gets and waits go to machines all over the world.
+CPU of the server, the kernel's work for its sockets included. Gets and waits are for machines all over the world.
 """
 
 import json
@@ -28,8 +28,26 @@ CPU, RATE, X_BARE, X_DUMPS = "us of CPU", "requests/s", "x bare", "x json.dumps"
 # It shares no factor with the number of machines, so it leads through all of them.
 STRIDE = 7919
 AT_ONCE = 16
-GOALS = {"get": Goal(column=X_BARE, at_most=1.6), "list": Goal(column=X_DUMPS, at_most=1.2)}
-TITLES = {"get": "get a machine", "list": "list {of_app:,} machines", "create": "create a machine", "wait": "wait"}
+GOALS = {
+    "get": Goal(
+        column=X_BARE,
+        at_most=1.6,
+        why="the token, the replication, the machine's state, the log and the id of the request are Python's bytecode, "
+        "and most of a bare exchange is C and the kernel",
+    ),
+    "list": Goal(
+        column=X_DUMPS,
+        at_most=1.2,
+        why="in the large world each list is read for the first time, and each of its machines is written anew",
+    ),
+}
+TITLES = {
+    "get": "get a machine",
+    "first get": "get a machine for the first time since it changed",
+    "list": "list {of_app:,} machines",
+    "create": "create a machine",
+    "wait": "wait",
+}
 
 
 @frozen(kw_only=True)
@@ -47,7 +65,7 @@ class Size:
         return [f"app-{number}" for number in range(self.machines // self.of_app)]
 
 
-USUAL = {"get": 1000, "list": 10, "create": 400, "wait": 1000}
+USUAL = {"get": 1000, "first get": 300, "list": 10, "create": 400, "wait": 1000}
 SIZES = tuple(Size(machines=size, of_app=1000, rounds=5, requests=USUAL) for size in (10_000, 100_000))
 TINY = (Size(machines=6, of_app=3, rounds=1, requests=dict.fromkeys(USUAL, 2)),)
 
@@ -64,11 +82,14 @@ class Subject:
 
     def requests(self, operation: str, number: int) -> Iterator[bytes]:
         """Yield so many requests, each for the next app or for another machine."""
-        for _ in range(number):
-            self.place += STRIDE
-            machine = self.machines[self.place % len(self.machines)]
+        for turn in range(number):
+            self.place += 1
+            machine = self.machines[self.place * STRIDE % len(self.machines)]
             match operation:
                 case "get":
+                    # The same ones in each round, all over the world.
+                    yield request("GET", self.machines[(turn * STRIDE + 1) % len(self.machines)])
+                case "first get":
                     yield request("GET", machine)
                 case "wait":
                     yield request("GET", f"{machine}/wait?state=started")

@@ -13,6 +13,7 @@ def test_each_operation_has_the_figures_of_each_server_and_its_goal() -> None:
     tables = list(measure(tiny=True))
     assert [table.title.partition(": ")[2] for table in tables] == [
         "get a machine",
+        "get a machine for the first time since it changed",
         "list 3 machines",
         "create a machine",
         "wait",
