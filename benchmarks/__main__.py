@@ -1,7 +1,7 @@
 """Print what flyasync costs, and against whom: `python -m benchmarks [NAME ...] [--json] [--svg DIRECTORY] [--tiny]`.
 
-Without a name all eight are measured, one after the other and each in a process of its own. `emulator` takes about three
-minutes, the others under ten together. Every figure that depends on the machine is a ratio of something that was
+Without a name all eight are measured, one after the other and each in a process of its own. `emulator` takes about
+three minutes, the others under ten together. Every figure that depends on the machine is a ratio of something that was
 measured beside it in the same run.
 """
 
