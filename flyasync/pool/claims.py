@@ -101,7 +101,8 @@ class Claims:
         clock = asyncio.get_running_loop().time
         began = clock()
         async with AsyncExitStack() as claim:
-            claim.enter_context(self._counted())
+            self.open += 1
+            claim.callback(self._end)
             try:
                 machine, held, source = await self._find(claim, key, region, timeout)
             except BaseException as error:
@@ -117,14 +118,9 @@ class Claims:
                 await finished(self._give_back(machine, held))
                 self._emit(MachineReleased(key=key, machine_id=id_, seconds=clock() - got))
 
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        self.open += 1
-        try:
-            yield
-        finally:
-            self.open -= 1
-            self._one_ended.set()
+    def _end(self) -> None:
+        self.open -= 1
+        self._one_ended.set()
 
     async def ended(self) -> None:
         """Wait until all claims of this process have ended."""
