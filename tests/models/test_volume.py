@@ -37,6 +37,7 @@ def test_a_free_volume(change: dict[str, Any], *, free: bool) -> None:
 def test_a_lease_ends() -> None:
     assert MachineLease().expires is None
     assert Lease(nonce="n", expires_at=1708569778).expires == datetime(2024, 2, 22, 2, 42, 58, tzinfo=UTC)
+    assert Lease(nonce="n", expires_at=1708569778).acquired_at(30) == 1708569748
 
 
 @pytest.mark.parametrize(("a", "b", "km"), [(AMS, IAD, 6200), (AMS, SYD, 16650), (IAD, IAD, 0)])
