@@ -226,9 +226,9 @@ class Claims:
             async with AsyncExitStack() as attempt:
                 attempt.enter_context(self.occupy(slot))
                 machine = await self._fly.machines.once.create(creation)
-                # It was found after a lost response, and maybe so late that another client holds its lease by now: it
-                # has the key, so the next list leads to it.
-                if clock() - sent[0] > spec.claim_ttl / 2:
+                # 1. Another client was faster. 2. It was found after a lost response, and maybe so late that another
+                # client holds its lease by now: it has the key, so the next list leads to it.
+                if creation.adopted or clock() - sent[0] > spec.claim_ttl / 2:
                     return None
                 nonce = machine.nonce or (await self._fly.leases.get(spec.app, machine.id)).nonce
                 held = await attempt.enter_async_context(self._keep(machine, nonce))
@@ -241,7 +241,7 @@ class Claims:
             return None
         except BaseException:
             # Nobody else would destroy it soon: it has the key of this claim. Its lease was released, or has the nonce.
-            if made := creation.machine:
+            if (made := creation.machine) and not creation.adopted:
                 await finished(self._discard(made, made.nonce, DestroyReason.UNUSABLE))
             raise
 

@@ -149,13 +149,16 @@ class Keeper:
 
     async def _create(self, slot: str, region: str | None, done: Reconciled) -> Machine | None:
         """Create a machine that is ready, and return it; None if another process was faster, or it failed."""
+        creation = self._spec().creation(slot, region)
         try:
             with self._claims.occupy(slot):
-                machine = await self._fly.machines.once.create(self._spec().creation(slot, region))
+                machine = await self._fly.machines.once.create(creation)
         except NameTaken:
             return None
         except FlyError as error:
             done.failures.append(error)
+            return None
+        if creation.adopted:
             return None
         done.created.append(machine.id)
         self._emit(MachineCreated(machine_id=machine.id, region=machine.region))

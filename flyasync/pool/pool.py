@@ -36,8 +36,9 @@ class MachinePool:
     second, unless a claim waits, which comes first. Leaving the block ends that task and waits until the claims of this
     process have ended; the machines stay, for other processes and the next start. `drain` destroys them.
 
-    While a machine is claimed, its lease keeps deploys from changing it: they report LeaseHeld. The Fly Proxy starts a
-    stopped machine under a lease of its own, and a claim then takes another machine.
+    Deploys leave the machines alone, unless the metadata of `config` names a process group: then the lease of a claimed
+    machine keeps deploys from changing it, and they report LeaseHeld. The Fly Proxy starts a stopped machine under a
+    lease of its own, and a claim then takes another machine.
 
     Args:
         fly: the client; with several processes, let them share the limits (see `Limits.shared`).

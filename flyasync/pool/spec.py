@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from hashlib import sha256
-from secrets import token_hex
 from typing import Any, Literal, NoReturn, TypedDict
 
 from attrs import evolve, field, frozen
@@ -119,7 +118,7 @@ class PoolSpec:
             app=self.app,
             config=evolve(self.config, metadata={**(self.config.metadata or {}), **marks}),
             name=slot,
-            launch=f"pool-{token_hex(4)}",
+            launch=self.name,  # one for all, so that a deploy reports them in one line
             options=options,
             on_leave=on_leave,
             is_urgent=key is not None,

@@ -7,6 +7,7 @@ import pytest
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
+from flyasync.deploy.builder import DeployBuilder
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import PoolExhausted
 from flyasync.models.config import MachineConfig, Mount
@@ -329,3 +330,29 @@ async def test_resizing_while_machines_are_claimed(emulator: Emulator, make_pool
 async def _name(pool: MachinePool, key: str) -> str:
     async with pool.acquire(key) as machine:
         return machine.machine.name
+
+
+async def test_a_deploy_leaves_a_pool_alone_and_reports_it_in_one_line(
+    emulator: Emulator, fly: FlyClient, make_pool: MakePool
+) -> None:
+    pool = make_pool(ready=2, regions=("iad",))
+    await settle(pool)
+    async with pool.acquire("user-7") as machine:
+        report = await DeployBuilder("web").to_regions("iad").with_image("shop:2").rolling().execute(fly)
+        assert report.ok
+        assert str(report).count("launch pool ") == 1
+        assert emulator.world.machines[machine.id].config["image"] == "sandbox"
+    assert names(emulator) == ["app-iad-1", "pool-1" if machine.machine.name == "pool-0" else "pool-0"]
+
+
+async def test_the_machine_of_another_process_in_the_slot_is_neither_claimed_nor_destroyed(
+    emulator: Emulator, make_pool: MakePool
+) -> None:
+    one, two = make_pool(max=1), make_pool(max=1)
+    emulator.faults.add(Fault(does="stale", action="listMachines", seconds=5))
+    await asyncio.sleep(6)
+    async with one.acquire("user-1") as machine:
+        with pytest.raises(PoolExhausted):
+            async with two.acquire("user-2", timeout=8):
+                pytest.fail("claimed twice")
+        assert emulator.world.machines[machine.id].state == "started"
