@@ -6,16 +6,14 @@ Each resource is imported on first use, with the models that only it needs, so t
 import asyncio
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from random import SystemRandom
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from attrs import asdict, evolve
 
 from flyasync.api.graphql import GraphQL
-from flyasync.api.placeholders import Placeholders
 from flyasync.api.resource import Caller
 from flyasync.api.spans import Spans
 from flyasync.cancellation import unscoped
@@ -27,7 +25,6 @@ from flyasync.transport.events import OnClientEvent, log_event
 from flyasync.transport.ratelimit.buckets import Buckets
 from flyasync.transport.ratelimit.rates import Limits, Rate
 from flyasync.transport.ratelimit.stores import make_limiters
-from flyasync.transport.recording import RECORD_BYTES, Recording
 from flyasync.transport.retries import RetryPolicy
 from flyasync.transport.sender import Sender
 from flyasync.transport.session import MAX_ANSWER, Session, Timeouts
@@ -49,9 +46,14 @@ if TYPE_CHECKING:
     from flyasync.api.volumes import Volumes
     from flyasync.models.machine import Machine
     from flyasync.models.volume import Volume
+    from flyasync.transport.recording import Recording
 
 COMPANION: Final = Limits(default=Rate(per_second=16, burst=16))
 """The limits for api.fly.io, which publishes none: the rate at which flyctl polls logs."""
+
+
+RECORD_BYTES: Final = 64 << 20
+"""The default bound of a recording in bytes."""
 
 
 class FlyClient:
@@ -119,9 +121,9 @@ class FlyClient:
         self.recording: Recording | None = None
         """The recording, to which deploys add their specs and reports."""
         if record is not None:
-            self._policy, facts = _repeatable(self._policy, timeouts)
+            self._policy = _repeatable(self._policy)
             secrets = dict.fromkeys((*session.secrets, *companion.secrets))
-            self.recording = Recording(record, Placeholders(secrets), max_bytes=record_bytes, facts=facts)
+            self.recording = _recording(record, record_bytes, secrets, self._policy, timeouts)
         make_limiter, self._shared = make_limiters(self.limits, self.base_url, on_event)
         buckets = Buckets(self.limits, make_limiter, self._policy.spread())
         self._sender = Sender(session, buckets, self._policy, on_event, secret_texts, recording=self.recording)
@@ -282,11 +284,21 @@ class FlyClient:
         await self.aclose()
 
 
-def _repeatable(policy: RetryPolicy, timeouts: Timeouts) -> tuple[RetryPolicy, dict[str, Any]]:
-    """Return the policy with a seed, so that a replay pauses as long, and the settings of a client as JSON."""
-    policy = policy if policy.seed is not None else evolve(policy, seed=SystemRandom().getrandbits(32))
+def _repeatable(policy: RetryPolicy) -> RetryPolicy:
+    """Return a policy with a seed, so that a replay pauses as long as the recorded client."""
+    return evolve(policy, seed=int.from_bytes(os.urandom(4))) if policy.seed is None else policy
+
+
+def _recording(
+    path: str | os.PathLike[str], max_bytes: int, secrets: Iterable[str], policy: RetryPolicy, timeouts: Timeouts
+) -> "Recording":
+    # Imported here: few clients are recorded.
+    from flyasync.api.placeholders import Placeholders
+    from flyasync.transport.recording import Recording
+
     finite = {name: value for name, value in asdict(policy).items() if value != math.inf}
-    return policy, {"client": {"retry": finite, "timeout": asdict(timeouts)}}
+    facts = {"client": {"retry": finite, "timeout": asdict(timeouts)}}
+    return Recording(path, Placeholders(secrets), max_bytes=max_bytes, facts=facts)
 
 
 def _checked(limits: Any, retry: Any, max_answer: Any) -> tuple[Limits, RetryPolicy]:

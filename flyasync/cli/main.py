@@ -18,6 +18,7 @@ from flyasync.errors import FlyError
 SUMMARIES = {
     "deploy": "Deploy one image to many regions at once, and report what runs where.",
     "apply": "Execute a plan that deploy --dry-run --out has written to a file.",
+    "replay": "Run a recorded deploy again on an emulator, and compare the reports.",
     "bulk": "Deploy to many apps, one for each row of a file, and report what failed and why.",
     "scale": "Change how many machines the groups of an app have, or their size.",
     "destroy": "Destroy the machines of one launch, and no others.",
@@ -43,6 +44,7 @@ SUMMARIES = {
 MODULES = {
     "deploy": "flyasync.cli.deploy.command",
     "apply": "flyasync.cli.deploy.apply",
+    "replay": "flyasync.cli.replay",
     "bulk": "flyasync.cli.bulk.command",
     "scale": "flyasync.cli.scale",
     "destroy": "flyasync.cli.destroy",

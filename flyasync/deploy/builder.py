@@ -47,6 +47,7 @@ from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.resume import JournalReplay, read_journal
 from flyasync.deploy.reporting.saved_deploy import SavedDeploy
 from flyasync.deploy.reporting.spec_json import write_spec_for_replay
+from flyasync.deploy.run.cancellation import noting_cancellation
 from flyasync.deploy.run.deploy_run import run_deploy
 from flyasync.deploy.run.notification import notifying
 from flyasync.deploy.run.observers import Observers
@@ -823,7 +824,7 @@ class DeployBuilder:
             with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, spec) as span:
                 self._record(fly, spec, "deploy")
                 decide = Planner(fly, spec, self._saved).decide
-                report = await run_deploy(fly, spec, decide, observers, journal)
+                report = await noting_cancellation(fly, spec.app, run_deploy(fly, spec, decide, observers, journal))
                 return reported(span, report)
 
     @asynccontextmanager
@@ -901,7 +902,8 @@ class DeployBuilder:
                         return first
                     return await self._undoing(fly, first.plan.launch, unlisted, every_group=every_group)
 
-                report = await run_deploy(fly, first.spec, decide, observers, journal, presses_on=True)
+                undone = run_deploy(fly, first.spec, decide, observers, journal, presses_on=True)
+                report = await noting_cancellation(fly, first.spec.app, undone)
                 return reported(span, report)
 
     async def _undoing(

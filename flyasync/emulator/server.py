@@ -29,6 +29,7 @@ from flyasync.emulator.http.request_log import LoggedRequest
 from flyasync.emulator.http.routes.emulator_admin import ControlRoutes
 from flyasync.emulator.http.routes.router import HANDLERS, LONG_HANDLERS, server
 from flyasync.emulator.http.scheduler import Scheduler
+from flyasync.emulator.replay.playback import Playback
 from flyasync.emulator.state import document
 from flyasync.emulator.state.codec import WorldError
 from flyasync.emulator.state.file import StateFile
@@ -181,6 +182,7 @@ class Emulator:
         self._observers: list[ChangeObserver] = []
         self._first_faults = tuple(faults)
         self._first_world: Json | None = None
+        self._playback: Playback | None = None
         self._state_path = state
         self._state: StateFile | None = None
         self._options = HttpOptions(latency=latency, has_limits=limits, sends_retry_after=retry_after, seed=seed)
@@ -204,6 +206,16 @@ class Emulator:
         # Read now, so that a document that does not fit raises here.
         document.load(found, World(faults=Faults()))
         emulator._first_world = found
+        return emulator
+
+    @classmethod
+    def replaying(cls, playback: Playback, **options: Any) -> Self:
+        """Return an emulator that answers the requests of a deploy from its recording, as long as they are the same.
+
+        Then it continues with the world that the recording shows at that time.
+        """
+        emulator = cls(**options)
+        emulator._playback = playback
         return emulator
 
     def __repr__(self) -> str:
@@ -237,6 +249,7 @@ class Emulator:
             options=self._options,
             handlers=HANDLERS,
             long_handlers=LONG_HANDLERS,
+            playback=self._playback,
         )
         control = ControlRoutes(
             middleware, self.set_capacity, self.set_host_status, self.push, self.dump, self.load, self.reset

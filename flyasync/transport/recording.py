@@ -20,8 +20,6 @@ log = logging.getLogger("flyasync")
 
 FORMAT: Final = "flyasync-recording"
 VERSION: Final = 1
-RECORD_BYTES: Final = 64 << 20
-"""The default bound of a recording in bytes."""
 
 _HEADERS: Final = ("content-type", "date", "fly-request-id", "retry-after")
 _BROKEN: Final = frozenset({"ConnectFailed", "ConnectionLost"})

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
@@ -34,12 +34,14 @@ from flyasync.transport.events import (
     observes_success,
 )
 from flyasync.transport.ratelimit.buckets import Buckets
-from flyasync.transport.recording import Recording
 from flyasync.transport.request import Repeat, Request
 from flyasync.transport.response import read_response
 from flyasync.transport.retries import RetryPolicy, deserves_another_try, retrier
 from flyasync.transport.session import Session
 from flyasync.transport.tracebacks import trim
+
+if TYPE_CHECKING:
+    from flyasync.transport.recording import Recording
 
 
 @define(eq=False, repr=False)
@@ -170,7 +172,7 @@ class Sender:
         on_event: OnClientEvent,
         secrets_of: Callable[[Any], Iterable[str]] = lambda _: (),
         *,
-        recording: Recording | None = None,
+        recording: "Recording | None" = None,
     ) -> None:
         self._recording = recording
         self._session = session

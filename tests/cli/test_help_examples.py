@@ -37,6 +37,7 @@ AFTER = {
     "flyasync": {"iad": 1, "lhr": 1, "nrt": 1},
     "flyasync deploy": {"iad": 2, "lhr": 1, "nrt": 1},
     "flyasync apply": {"iad": 1, "lhr": 1},
+    "flyasync replay": {},
     "flyasync bulk": {"iad": 1, "lhr": 1, "nrt": 1},
     "flyasync scale": {"iad": 2},
     "flyasync destroy": {},

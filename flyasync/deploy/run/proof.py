@@ -79,6 +79,8 @@ class Proof:
             if task is None or task.cancelling():
                 raise
             return "the function was cancelled"
+        except VerificationFailed as error:
+            return brief(str(error))
         except Exception as error:  # noqa: BLE001 - whatever a user's function raises is a failure of the machine
             return _too_long(timeout) if limit.expired() else brief(f"{type(error).__name__}: {error}")
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import cast
 
@@ -22,6 +22,7 @@ from flyasync.emulator.http.handler import Handler, LongHandler
 from flyasync.emulator.http.request import ApiRequest, ApiResponse, error_response
 from flyasync.emulator.http.request_log import LoggedRequest, RequestLog
 from flyasync.emulator.http.scheduler import Scheduler
+from flyasync.emulator.replay.playback import Answer, Playback, SentRequest
 from flyasync.emulator.world import authorization, images
 from flyasync.emulator.world.world import World
 
@@ -53,6 +54,7 @@ class _InFlight:
     faults: list[str] = field(factory=list)
     is_limited: bool = False
     is_logged: bool = False
+    recorded: tuple[Fault, ...] = ()
     _subject: Subject | None = None
 
     def subject(self, world: World) -> Subject:
@@ -60,6 +62,15 @@ class _InFlight:
         if self._subject is None:
             self._subject = self.request.subject(world)
         return self._subject
+
+    def fare(self, recorded: Iterable[Fault]) -> None:
+        """Let the request fare as in a recording."""
+        self.recorded = tuple(recorded)
+
+    def faults_of(self, kinds: frozenset[str], faults: Faults, world: World) -> Iterator[Fault]:
+        """Yield the faults of these kinds that apply: those of a recording, then the active ones."""
+        yield from (each for each in self.recorded if each.does in kinds)
+        yield from faults.strike(kinds, self.subject(world))
 
     def struck(self, fault: Fault) -> None:
         """Record a fault that applies to the request; a stale list shows the state of `seconds` ago."""
@@ -106,7 +117,9 @@ class ApiMiddleware:
         options: HttpOptions,
         handlers: Mapping[str, Handler],
         long_handlers: Mapping[str, LongHandler],
+        playback: Playback | None = None,
     ) -> None:
+        self._playback = playback
         self.scheduler = scheduler
         self.faults = faults
         self._options = options
@@ -162,6 +175,8 @@ class ApiMiddleware:
             await asyncio.wait(left, timeout=1)
 
     async def _answer(self, inflight: _InFlight) -> web.StreamResponse:
+        if self._playback and (answer := self._recorded(self._playback, inflight)):
+            return await self._play(inflight, answer)
         # 1. Latency.
         if self._options.latency[1]:
             await asyncio.sleep(self._latency.uniform(*self._options.latency))
@@ -169,7 +184,7 @@ class ApiMiddleware:
             # 2. Authorization comes before any other error.
             self._authorize(inflight.request)
             # 3. Faults before the work. A request that they end does not reach the rate limits, so it takes no permit.
-            if self.faults and (ended := await self._strike(inflight)) is not None:
+            if (self.faults or inflight.recorded) and (ended := await self._strike(inflight)) is not None:
                 return ended
             # 4. Stale lists.
             self._lag(inflight)
@@ -184,7 +199,29 @@ class ApiMiddleware:
         except ApiError as error:
             response = error_response(error)
         # 7. Faults after the work, and the response.
-        return await self._leave(inflight, response) if self.faults else self._respond(inflight, response)
+        may_fail = self.faults or inflight.recorded
+        return await self._leave(inflight, response) if may_fail else self._respond(inflight, response)
+
+    def _recorded(self, playback: Playback, inflight: _InFlight) -> Answer | None:
+        """Return the recorded answer; None once the run has left the recording, and the world continues from there."""
+        sent, now = _sent(inflight), self.scheduler.seconds()
+        if answer := playback.answer(sent, now):
+            return answer
+        if not playback.is_over:
+            self.scheduler.replace(playback.end(now, self.scheduler.world))
+        inflight.fare(playback.faults(sent, inflight.subject(self.scheduler.world).name))
+        return None
+
+    async def _play(self, inflight: _InFlight, answer: Answer) -> web.StreamResponse:
+        """Answer as recorded, at the recorded time."""
+        self._log(inflight, answer.status)
+        if answer.is_held:
+            await asyncio.get_running_loop().create_future()
+        if answer.seconds:
+            await asyncio.sleep(answer.seconds)
+        if answer.status is None:
+            return self._cut(inflight, None)
+        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
     def _authorize(self, request: ApiRequest) -> None:
         if self.scheduler.world.tokens:
@@ -196,7 +233,7 @@ class ApiMiddleware:
     async def _strike(self, inflight: _InFlight) -> web.Response | None:
         """Apply the faults before the work; return the response if one of them ends the request."""
         subject = inflight.subject(self.scheduler.world)
-        for fault in self.faults.strike(BEFORE, subject):
+        for fault in inflight.faults_of(BEFORE, self.faults, self.scheduler.world):
             inflight.struck(fault)
             if fault.does == "refuse":
                 return self._respond(inflight, _response_of(fault))
@@ -228,7 +265,7 @@ class ApiMiddleware:
 
     async def _leave(self, inflight: _InFlight, response: ApiResponse) -> web.StreamResponse:
         """Send the response of a request whose work is done, unless a fault prevents it."""
-        fault = next(self.faults.strike(AFTER, inflight.subject(self.scheduler.world)), None)
+        fault = next(inflight.faults_of(AFTER, self.faults, self.scheduler.world), None)
         if fault is None:
             return self._respond(inflight, response)
         inflight.struck(fault)
@@ -320,6 +357,17 @@ async def _read(action: str, http: web.BaseRequest, params: Mapping[str, str]) -
         authorization=headers.get("Authorization", ""),
         nonce=headers.get(_NONCE) or None,
         affinity=http.cookies.get(_AFFINITY, "") if "Cookie" in headers else "",
+    )
+
+
+def _sent(inflight: _InFlight) -> SentRequest:
+    http = inflight.http
+    try:
+        body = json.loads(inflight.request.raw) if inflight.request.raw else None
+    except ValueError:
+        body = None
+    return SentRequest(
+        method=http.method, path=http.raw_path.partition("?")[0], query=tuple(http.query.items()), body=body
     )
 
 

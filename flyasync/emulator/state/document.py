@@ -26,6 +26,7 @@ _OPTIONS = frozenset(
     {
         "seed",
         "boot",
+        "boots",
         "startup",
         "addresses",
         "lag",

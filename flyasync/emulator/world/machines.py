@@ -84,7 +84,7 @@ def create(world: World, app: str, launch: NewMachine) -> MachineRecord:
         private_ip=ids.private_ip(world.random),
         created_at=world.clock,
         updated_at=world.clock,
-        boot_seconds=world.random.uniform(*world.boot),
+        boot_seconds=world.boots.get(launch.name) or world.random.uniform(*world.boot),
         visible_at=world.clock + world.draw(world.lag),
         is_cordoned=launch.is_cordoned,
         shall_run=not launch.skip_launch,

@@ -47,14 +47,16 @@ class World:
     number of machines that each region can hold, None or absent for no limit; `retired` regions accept nothing new.
     `lag`, `secrets_lag`, `linger` and `image_lag` are
     ranges of seconds too: until other nodes see a new app or machine, until secrets reach the hosts, until the volume
-    of a destroyed machine is free, and until an image that was just pushed is found. `tag_moves` are the times at which
-    tags move. `addresses` are the types of those that each new app gets. `tokens` are those that are accepted; if there
-    are none, almost any is. `observers` are called with each machine that changes.
+    of a destroyed machine is free, and until an image that was just pushed is found. `boots` are the seconds of
+    machines with these names. `tag_moves` are the times at which tags move. `addresses` are the types of those that
+    each new app gets. `tokens` are those that are accepted; if there are none, almost any is. `observers` are called
+    with each machine that changes.
     """
 
     seed: int = 0
     epoch: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     boot: tuple[float, float] = (1.0, 3.0)
+    boots: Mapping[str, float] = Factory(dict)
     startup: tuple[float, float] = (0.0, 0.0)
     lag: tuple[float, float] = (0.0, 0.0)
     secrets_lag: tuple[float, float] = (0.0, 0.0)

@@ -1,0 +1,110 @@
+"""Failing deploys, recorded and run again: `python -m benchmarks.replay [--deploys N]`.
+
+Each deploy is one of `benchmarks.flight`, a strategy on a bad day, recorded against an emulator with its faults. It is
+run again from its recording alone, and must end with the same report, except for times and ids. Every recording is
+searched for the token and for all secret values that the deploy has used.
+"""
+
+import random
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AsyncExitStack
+from itertools import count, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from attrs import frozen
+
+from benchmarks.flight import STRATEGIES, _deploy, _option, _settle, _stated, _strike, world
+from benchmarks.flight_days import DAYS
+from benchmarks.flight_fleets import NEW
+from flyasync import FlyClient
+from flyasync.cli.deploy.replay_run import Replay
+from flyasync.testing import run_virtual
+
+TOKEN = "fo1_the_token_of_the_flights"  # noqa: S105 - of no account
+SECRETS = {"DATABASE_URL": "postgres://shop:hunter2hunter2@db.internal/shop", "API_KEY": "kx7-93nfo2-8sd72jk"}
+
+
+@frozen(kw_only=True)
+class Result:
+    """What came of one deploy and its replay; `faults` are what must not be."""
+
+    case: str
+    failed: bool
+    exchanges: int = 0
+    size: int = 0
+    seconds: float = 0.0
+    reveals: bool = False
+    faults: tuple[str, ...] = ()
+
+
+async def record(strategy: str, day_name: str, seed: int, path: Path) -> bool:
+    """Record one deploy; return whether it failed, with a report."""
+    day = DAYS[day_name]
+    async with world(seed, day.lag, **day.options) as (emulator, settler), AsyncExitStack() as stack:
+        await _settle(day, settler, emulator)
+        builder = STRATEGIES[strategy](_stated(day).with_image(NEW).count(day.count)).with_launch("v2")
+        builder = builder.with_env(SECRETS).roll_back_on_failure(seed % 2 == 1)
+        await _strike(emulator, settler, day, seed, stack)
+        token = emulator.token if "tokens" in day.options else TOKEN
+        async with FlyClient(token, base_url=emulator.url, timeout=10.0, record=path) as client:
+            report, _ = await _deploy(builder, client, day, seed)
+        return report is not None and not report.ok
+
+
+def one(case: tuple[str, str, int]) -> Result:
+    """Record a deploy and run it again, each in a loop of its own."""
+    strategy, day, seed = case
+    name = f"{strategy}/{day}/{seed}"
+    random.seed(seed)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "deploy.jsonl")
+        if not run_virtual(record(strategy, day, seed, path)):
+            return Result(case=name, failed=False)
+        text = path.read_text()
+        found = [each for each in (TOKEN, *SECRETS.values(), "hunter2") if each in text]
+        start = time.perf_counter()
+        replayed = run_virtual(Replay.of(path).run())
+        seconds = time.perf_counter() - start
+    faults = [f"{len(found)} secrets in the recording"] if found else []
+    if replayed.differences != []:
+        faults += [f"diverged {replayed.divergence}, played {replayed.played} of {replayed.recorded}"]
+        faults += [str(replayed.error)] if replayed.error else (replayed.differences or ["no report"])[:5]
+    size = len(text)
+    return Result(case=name, failed=True, exchanges=replayed.recorded, size=size, seconds=seconds, faults=tuple(faults))
+
+
+def main(deploys: int, only: str | None = None) -> int:
+    """Record and replay until so many deploys have failed; return how many replays were not the same."""
+    cases = ((strategy, day, seed) for seed in count() for day in DAYS for strategy in STRATEGIES)
+    results: list[Result] = []
+    begun = time.perf_counter()
+    with ProcessPoolExecutor() as pool:
+        while len(results) < deploys:
+            batch = [only_case(only)] if only else list(islice(cases, max(8, deploys // 2)))
+            results += [each for each in pool.map(one, batch) if each.failed][: deploys - len(results)]
+            if only:
+                break
+    wrong = [each for each in results if each.faults]
+    for each in wrong:
+        print(f"{each.case}: {'; '.join(each.faults)}")
+    exchanges, size = sum(each.exchanges for each in results), sum(each.size for each in results) / 1e6
+    mean = sum(each.seconds for each in results) / max(1, len(results))
+    print(
+        f"{len(results) - len(wrong)} of {len(results)} replays of failing deploys end with the same report; "
+        f"{sum(each.reveals for each in results)} recordings with a secret; {exchanges} exchanges in {size:.1f} MB; "
+        f"a replay takes {mean:.2f} s; {time.perf_counter() - begun:.0f} s in all"
+    )
+    return len(wrong)
+
+
+def only_case(text: str) -> tuple[str, str, int]:
+    """Return a case by its name, such as `rolling/500/3`."""
+    strategy, day, seed = text.split("/")
+    return strategy, day, int(seed)
+
+
+if __name__ == "__main__":
+    sys.exit(bool(main(int(_option("--deploys", "200")), _option("--only", "") or None)))

@@ -1,0 +1,136 @@
+"""`flyasync replay`: the same deploy again from its recording, what else would have happened, and refusals."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient
+from flyasync.testing import run_virtual
+from tests.cli.driver import flyasync
+
+BASE = DeployBuilder("web").to_regions("iad", "lhr").with_service(internal_port=8080).wait_for(timeout=30)
+CHECKED = BASE.with_check("up", Check(type="tcp", port=8080, interval=5, timeout=2)).with_env(PASSWORD="hunter2hunter2")
+Change = Callable[[DeployBuilder], DeployBuilder]
+
+
+def recorded(path: Path, change: Change, *faults: Fault, cancel_after: float | None = None) -> None:
+    """Record an update from v1 to v2 while these faults are active; the client of v1 is not recorded."""
+
+    async def main() -> None:
+        async with Emulator(seed=3, latency=(0.02, 0.2)) as emulator:
+            async with FlyClient(emulator.token, base_url=emulator.url) as fly:
+                await fly.apps.create("web", org_slug="personal")
+                await CHECKED.with_image("shop:1").immediate().with_launch("v1").execute(fly)
+            emulator.faults.add(*faults)
+            async with FlyClient("fo1_secret_token", base_url=emulator.url, record=path, timeout=10.0) as fly:
+                builder = change(CHECKED.with_image("shop:2").with_launch("v2"))
+                deploy = asyncio.ensure_future(builder.execute(fly))
+                if cancel_after is not None:
+                    asyncio.get_running_loop().call_later(cancel_after, deploy.cancel)
+                await asyncio.wait([deploy])
+
+    run_virtual(main())
+    assert "hunter2" not in path.read_text()
+    assert "fo1_secret_token" not in path.read_text()
+
+
+def replayed(path: Path, *options: str, code: int = 0) -> Any:
+    result = flyasync("replay", str(path), "--json", *options)
+    assert result.exit_code == code, result.output
+    return json.loads(result.stdout)
+
+
+NO_PASS = Fault(does="checks_never_pass", region="lhr", image="*:2*")
+LOST = Fault(does="lose_answer", action="*achine*", probability=0.2)
+BUSY = Fault(does="refuse", action="*achine*", status=503, probability=0.2)
+
+
+@pytest.mark.parametrize(
+    ("change", "faults"),
+    [
+        (lambda builder: builder.rolling().roll_back_on_failure(), [NO_PASS]),
+        (lambda builder: builder.bluegreen(drain=2), [NO_PASS, LOST]),
+        (lambda builder: builder.canary(soak=5), [BUSY, Fault(does="crash", seconds=1.0, image="*:2*", times=1)]),
+        (lambda builder: builder.immediate(), [Fault(does="cut", action="updateMachine", times=2)]),
+    ],
+)
+def test_the_report_is_the_same(tmp_path: Path, change: Change, faults: list[Fault]) -> None:
+    recorded(tmp_path / "r", change, *faults)
+    found = replayed(tmp_path / "r")
+    assert (found["same"], found["divergence"], found["error"]) == (True, None, None)
+    assert found["played"] == found["recorded"]
+
+
+def test_a_cancelled_deploy_is_cancelled_again(tmp_path: Path) -> None:
+    recorded(tmp_path / "r", lambda builder: builder.rolling(), cancel_after=4.0)
+    found = replayed(tmp_path / "r")
+    assert (found["same"], found["report"]["cancelled"]) == (True, True)
+
+
+def test_a_verification_ends_as_recorded_and_runs_nothing(tmp_path: Path) -> None:
+    ran: list[str] = []
+
+    async def refuse(_fly: FlyClient, machine: Any) -> None:
+        ran.append(machine.name)
+        await asyncio.sleep(3)
+        raise OSError("no route to host")
+
+    recorded(tmp_path / "r", lambda builder: builder.rolling().verify(refuse))
+    before = list(ran)
+    found = replayed(tmp_path / "r")
+    assert (found["same"], found["report"]["ok"], ran) == (True, False, before)
+
+
+def test_another_strategy_shows_what_would_have_happened(tmp_path: Path) -> None:
+    recorded(tmp_path / "r", lambda builder: builder.rolling(), NO_PASS)
+    found = replayed(tmp_path / "r", "--strategy", "immediate", code=3)
+    assert found["divergence"]["where"].startswith("POST /v1/apps/web/machines")
+    assert "strategy: 'rolling' became 'immediate'" in found["differences"]
+    results = {
+        machine["name"]: machine["result"] for region in found["report"]["regions"] for machine in region["machines"]
+    }
+    assert results["app-iad-1"] == "running"
+    assert results["app-lhr-1"] != "running"
+
+
+def test_new_machines_fail_in_the_region_in_which_all_failed(tmp_path: Path) -> None:
+    recorded(tmp_path / "r", lambda builder: builder.rolling(), NO_PASS)
+    found = replayed(tmp_path / "r", "--strategy", "bluegreen", code=3)
+    assert "checks" in json.dumps(found["report"]) or "critical" in json.dumps(found["report"])
+    assert not found["report"]["ok"]
+
+
+def test_the_text_shows_the_report_and_whether_it_is_the_same(tmp_path: Path) -> None:
+    recorded(tmp_path / "r", lambda builder: builder.rolling(), NO_PASS)
+    result = flyasync("replay", str(tmp_path / "r"))
+    assert result.exit_code == 0
+    assert "exchanges as recorded, in " in result.stdout
+    assert result.stdout.endswith("the report is the same as the recorded one, except for times and ids\n")
+
+
+def test_a_recording_that_ends_early_is_followed_up_to_there(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    recorded(path, lambda builder: builder.rolling())
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[: len(lines) // 2], '{"what":"end","reason":"bound"}']) + "\n")
+    result = flyasync("replay", str(path))
+    assert result.exit_code == 10
+    assert "warning: the recording reached its bound" in result.stderr
+    assert "the recording reached its bound before this request" in result.stdout
+    assert "web: ok: 2 of 2 machines up to date" in result.stdout
+
+
+def test_a_file_without_one_fitting_deploy_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    recorded(path, lambda builder: builder.rolling())
+    result = flyasync("replay", str(path), "--launch", "v9")
+    assert result.exit_code == 2
+    assert "has 0 such deploys; its deploys are: web v2" in result.output
+    path.write_text("{}\n")
+    result = flyasync("replay", str(path))
+    assert result.exit_code == 2
+    assert "not a recording: flyasync deploy --record FILE writes one" in result.output
