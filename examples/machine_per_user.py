@@ -4,7 +4,6 @@ It listens on PORT (8080 by default) until Ctrl-C; try it from another shell wit
 POST /users/alice  ->  {"id": "1857156b526dd8", "host": "1857156b526dd8.vm.sandboxes.internal"}
 """
 
-import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
@@ -12,27 +11,11 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from flyasync import AlreadyStarting, FlyClient, FlyError, MachineConfig, NameTaken, WrongState, machine_host
+from flyasync import FlyClient, FlyError, MachineConfig, NameTaken, machine_host
 
 APP = "sandboxes"
 SANDBOX = MachineConfig(image="registry.fly.io/sandboxes:v1")
 FLY = web.AppKey("fly", FlyClient)
-
-
-async def ready(fly: FlyClient, user: str) -> str:
-    """Return the id of the user's machine once it has started; concurrent requests get the same machine."""
-    machine = await fly.machines.create_once(APP, SANDBOX, name=f"user-{user}", launch="sandboxes")
-    for _ in range(10):
-        try:
-            await fly.machines.start(APP, machine.id)
-        except AlreadyStarting:
-            break
-        except WrongState:  # it is still being created, or still stopping
-            await asyncio.sleep(1)
-        else:
-            break
-    await fly.machines.wait(APP, machine.id, timeout=60, just_created=True)
-    return machine.id
 
 
 async def post_user(request: web.Request) -> web.Response:
@@ -40,10 +23,12 @@ async def post_user(request: web.Request) -> web.Response:
     if not re.fullmatch(r"[a-z0-9-]{1,32}", user):
         raise web.HTTPBadRequest(text="a user is up to 32 lowercase letters, digits and dashes")
     try:
-        machine_id = await ready(request.app[FLY], user)
+        # Concurrent requests get the same machine, which is created, started or resumed if necessary.
+        ensured = await request.app[FLY].machines.ensure_running(APP, f"user-{user}", SANDBOX, timeout=60)
     except FlyError as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from error
-    return web.json_response({"id": machine_id, "host": machine_host(APP, machine_id)})
+    machine = ensured.machine
+    return web.json_response({"id": machine.id, "host": machine_host(APP, machine.id)})
 
 
 async def one_client(app: web.Application) -> AsyncIterator[None]:

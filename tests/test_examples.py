@@ -64,17 +64,15 @@ async def run_twice(example: dict[str, Any], _: FlyClient) -> None:
     await example["main"]()
 
 
-def test_a_warm_pool_survives_a_restart_of_its_orchestrator(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_on_warm_machines_leave_none_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def use(example: dict[str, Any], fly: FlyClient) -> None:
-        first = example["WarmPool"](fly, size=2)
-        await first.fill()
-        job = await first.run()
-        second = example["WarmPool"](fly, size=2)
-        await second.fill()
-        assert len(await fly.machines.list("jobs")) == 3
-        assert (await second.run()).id != job.id
+        for _ in range(3):
+            await example["main"]()
+        machines = await fly.machines.list("jobs", include_leases=True)
+        assert len(machines) <= 10
+        assert not [each.name for each in machines if each.lease and each.is_alive]
 
-    against_the_emulator(monkeypatch, "examples/warm_pool.py", use, apps=("jobs",))
+    against_the_emulator(monkeypatch, "examples/warm_pool.py", use)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +82,7 @@ def test_a_warm_pool_survives_a_restart_of_its_orchestrator(monkeypatch: pytest.
         ("examples/bulk_deploy.py", "shop-a: ok: 2 of 2 machines run"),
         ("examples/database_with_volume.py", "of 10 GB"),
         ("examples/deploy_to_regions.py", "web: ok: 3 of 3 machines run"),
-        ("examples/warm_pool.py", "2 jobs run, 3 machines are warm"),
+        ("examples/warm_pool.py", "job 2 ran on"),
         ("examples/web_app.py", "my-web-app: ok: 2 of 2 machines run"),
     ],
 )

@@ -94,9 +94,9 @@ def test_the_web_backends_serve(monkeypatch: pytest.MonkeyPatch) -> None:
             app = namespace["app"]
             transport = ASGITransport(app=app)
             async with app.router.lifespan_context(app), AsyncClient(transport=transport, base_url="http://x") as http:
-                created = await http.post("/machines/iad")
-                assert created.status_code == 200, created.text
-                assert [each["id"] for each in (await http.get("/machines")).json()] == [created.json()["id"]]
+                greeting = await http.post("/users/alice/greeting")
+                assert greeting.status_code == 200, greeting.text
+                assert greeting.json()["output"] == "hello alice\n"
             served_by.append("fastapi")
 
     run_virtual(run_page(monkeypatch, BACKEND, use))
@@ -113,7 +113,7 @@ RUNS = [
             "test_one_emulator.py",
         ),
         "auto",
-        13,
+        14,
     ),
     (("test_strict.py", "test_anyio.py"), "strict", 2),
 ]
