@@ -2,8 +2,10 @@
 
 import asyncio
 import io
+import os
 import re
 import runpy
+import subprocess
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -163,3 +165,17 @@ def test_the_estimate_benchmark_is_close(capsys: pytest.CaptureFixture[str]) -> 
     output = capsys.readouterr().out
     assert "boots of 1 to 60 s" in output
     assert re.search(r"(\d+) of \1 rows are close enough", output), output
+
+
+@pytest.mark.orchestrator
+def test_jobs_of_a_prefect_flow_give_their_machines_back(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [ROOT / ".venv-orchestrator/bin/python", ROOT / "examples/orchestrate_with_prefect.py"],
+        env={**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    for line in ("one: Completed", "two: Completed", "endless: TimedOut", "0 machines are still claimed"):
+        assert line in run.stdout.splitlines()
