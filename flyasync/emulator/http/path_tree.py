@@ -37,7 +37,7 @@ class PathTree(Generic[T]):
             tree = tree.variable
         tree.routes[method] = Route(target, names)
 
-    def find(self, method: str, path: str) -> tuple[T, dict[str, str]] | None:
+    def find(self, method: str, path: str) -> tuple[T, Mapping[str, str]] | None:
         """Return the target of a method and path, and the values of the variable parts; None if it is not served.
 
         In the path, `%2F` and `%25` are not decoded yet.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 
 from aiohttp import web
 
@@ -58,6 +58,7 @@ HANDLERS: Mapping[str, Handler] = {
 }
 LONG_HANDLERS: Mapping[str, LongHandler] = wait.HANDLERS
 _BIGGEST_BODY = 16 * 1024**2
+_PATHS_KEPT = 4096
 Endpoint = Callable[[web.BaseRequest, Mapping[str, str]], Awaitable[web.StreamResponse]]
 
 
@@ -71,12 +72,13 @@ def server(middleware: ApiMiddleware, control: ControlRoutes, allowed_hosts: All
         paths.add(operation.method, operation.path, partial(middleware.serve, operation.action))
     for method, path, answer in control.routes():
         paths.add(method, path, partial(_without_params, answer))
+    find = lru_cache(maxsize=_PATHS_KEPT)(paths.find)  # clients poll the same few paths
 
     async def respond(http: web.BaseRequest) -> web.StreamResponse:
         try:
             allowed_hosts.demand(http)
             path = http.rel_url.path_safe
-            found = paths.find(http.method, path)
+            found = find(http.method, path)
             if found is None:
                 raise web.HTTPMethodNotAllowed(http.method, ()) if paths.knows(path) else web.HTTPNotFound
             if "Expect" in http.headers:
