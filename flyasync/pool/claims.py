@@ -1,10 +1,10 @@
 """Claim a machine of a pool and return it. The machine's lease is the claim, so the API ends that of a dead holder."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from weakref import WeakValueDictionary
+from zlib import crc32
 
 from attrs import Factory, define, evolve
 
@@ -178,10 +178,12 @@ class Claims:
         """Create a machine, or make room for one; None as long as another client holds that of the key."""
         if observed.of_key(key):
             return None
-        # 1. In any slot without a machine, so that processes seldom choose the same one.
+        # 1. In a vacant slot. Two processes that claim one new key at once choose the same slot, so that only
+        #    one of them gets it; claims of different keys seldom do.
         vacant = observed.vacant()
         if slots := [slot for slot in vacant if not self.is_occupied(slot)]:
-            return await self._create(claim, random.choice(slots), key, region)  # noqa: S311 - spreads processes only
+            slot = min(slots, key=lambda each: crc32(f"{each} {key!r}".encode()))
+            return await self._create(claim, slot, key, region)
         # 2. Each slot has a machine: one that no claim may have, or that is kept for another key, makes room, unless
         #    another one does so already.
         spare = (each for each in [*observed.outdated(), *observed.kept()] if not self.is_occupied(each.name))

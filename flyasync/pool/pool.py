@@ -100,8 +100,8 @@ class MachinePool:
         one five, apart from a list a second that all claims of all processes share. Except with `on_release="keep"`, a
         list of this process that is up to ten seconds old is used first.
 
-        Two claims of one key follow each other in a process, and across processes once a list shows the first one: if
-        two processes claim a new key at the same time, each may get a machine.
+        Two claims of one key follow each other in a process, and across processes once a list shows the first one. If
+        two processes claim a new key at the same time, each may get a machine: one that is free, for example.
 
         If the lease is lost while the block runs, the block is cancelled and the error is raised, since from then on
         another caller may have the machine.
