@@ -104,6 +104,33 @@ def test_new_machines_fail_in_the_region_in_which_all_failed(tmp_path: Path) -> 
     assert not found["report"]["ok"]
 
 
+def test_one_deploy_of_many_is_replayed_by_its_app(tmp_path: Path) -> None:
+    (tmp_path / "apps.csv").write_text("app,image,region\nshop-1,nginx:1,iad\nshop-2,nginx:2,lhr\n")
+    result = flyasync("bulk", str(tmp_path / "apps.csv"), "--local", "--record", str(tmp_path / "r"))
+    assert result.exit_code == 0, result.output
+    assert flyasync("replay", str(tmp_path / "r")).exit_code == 2
+    for app in ("shop-1", "shop-2"):
+        found = replayed(tmp_path / "r", "--app", app)
+        assert (found["same"], found["divergence"], found["app"]) == (True, None, app)
+        assert found["played"] == found["recorded"]
+
+
+def test_an_undo_is_undone_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Emulator(seed=3, latency=(0.02, 0.2)) as emulator:
+            async with FlyClient(emulator.token, base_url=emulator.url) as fly:
+                await fly.apps.create("web", org_slug="personal")
+                await CHECKED.with_image("shop:1").rolling().with_launch("v1").execute(fly)
+                await CHECKED.with_image("shop:2").rolling().with_launch("v2").execute(fly)
+            async with FlyClient(emulator.token, base_url=emulator.url, record=tmp_path / "r") as fly:
+                report = await DeployBuilder("web").undo(fly, every_group=True)
+                assert report.ok
+
+    run_virtual(main())
+    found = replayed(tmp_path / "r")
+    assert (found["same"], found["report"]["strategy"]) == (True, "undo")
+
+
 def test_the_text_shows_the_report_and_whether_it_is_the_same(tmp_path: Path) -> None:
     recorded(tmp_path / "r", lambda builder: builder.rolling(), NO_PASS)
     result = flyasync("replay", str(tmp_path / "r"))

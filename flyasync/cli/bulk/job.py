@@ -30,7 +30,8 @@ class BulkJob:
     """The rows of a file by app, and how to deploy them; with `is_dry` only a plan is shown.
 
     `executor` is the address of a dask scheduler, None for this process; `org` is the organization in which missing
-    apps are created, empty for the default one of the token, and `rehearsal` the emulator that replaces Fly.io.
+    apps are created, empty for the default one of the token, `rehearsal` the emulator that replaces Fly.io, and
+    `record` the file for a recording.
     """
 
     source: str
@@ -45,6 +46,7 @@ class BulkJob:
     org: str | None = None
     is_dry: bool = False
     rehearsal: Rehearsal | None = None
+    record: Path | None = None
     webhooks: tuple[Webhook, ...] = ()
 
     @classmethod
@@ -58,6 +60,8 @@ class BulkJob:
             raise click.UsageError("--local runs in this process, so it cannot be combined with --executor dask://")
         if rehearsal and run.journal:
             raise click.UsageError("--local leaves nothing to continue, so it cannot be combined with --journal")
+        if options.output.record and run.executor:
+            raise click.UsageError("--record records this process, so it cannot be combined with --executor dask://")
         # The rows are checked without a launch, so its name is checked here.
         if run.launch is not None:
             check_launch(run.launch)
@@ -78,6 +82,7 @@ class BulkJob:
             org=options.create_app,
             is_dry=options.output.dry_run,
             rehearsal=rehearsal,
+            record=options.output.record,
             webhooks=webhooks_of(options.output.notify),
         )
 
@@ -91,13 +96,13 @@ class BulkJob:
         """Open the API of the job: Fly.io as the environment names it, or an emulator with the apps in it."""
         if self.rehearsal is None:
             # Each worker of an executor has its own token, so none is needed here.
-            async with client_without_token() if self.executor else FlyClient() as fly:
+            async with client_without_token() if self.executor else FlyClient(record=self.record) as fly:
                 yield fly
             return
         # With --create-app the run itself creates the apps, within the rate limit of an organization.
         async with (
             self.rehearsal.emulator() as emulator,
-            FlyClient(emulator.token, base_url=emulator.url, limits="memory") as fly,
+            FlyClient(emulator.token, base_url=emulator.url, limits="memory", record=self.record) as fly,
         ):
             for app in self.rows if self.org is None else ():
                 # The API would take a second for each app.

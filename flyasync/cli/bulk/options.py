@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Self
 import click
 
 from flyasync.cli.deploy.app_options import APP_GROUPS
-from flyasync.cli.deploy.options import RehearsalOptions, github_option, notify_option
+from flyasync.cli.deploy.options import RehearsalOptions, github_option, notify_option, record_option
 from flyasync.cli.deploy.origin import OriginOptions
 from flyasync.cli.shared.option_groups import OptionGroup, option, titled
 from flyasync.cli.shared.option_types import writable
@@ -96,6 +96,7 @@ class BulkOutputOptions(OptionGroup):
         help="Write JSON lines to stdout, one for each app with its report; the summary is last.",
     )
     github: bool | None = github_option()
+    record: Path | None = record_option()
     notify: str | None = notify_option()
 
 

@@ -80,13 +80,18 @@ class Replay:
         except Mismatch as error:
             raise InvalidInput(f"{self.recording.source}: the spec cannot be read: {error}") from error
 
+    @property
+    def _is_undo(self) -> bool:
+        return bool(self.deploy.line["kind"] == "undo")
+
     async def run(self, change: Change = lambda builder: builder) -> Replayed:
         """Run the deploy with a changed builder, and compare its report with the recorded one."""
         reports: list[DeployReport] = []
         builder = change(DeployBuilder(self._as_recorded(self.spec)))
         builder = builder.on_event(lambda event: reports.append(event.report) if isinstance(event, Finished) else None)
-        now = builder.deployment().fingerprint_of_all.split()
-        ids = dict(zip(self.deploy.line["fingerprints"], now, strict=False))
+        # An undo takes everything from the machines, so its spec is not complete.
+        present = builder.spec if self._is_undo else builder.deployment()
+        ids = dict(zip(self.deploy.line["fingerprints"], present.fingerprint_of_all.split(), strict=False))
         playback = Playback(self.recording, self.deploy, ids)
         header, error = self.recording.header, None
         async with (
@@ -110,9 +115,8 @@ class Replay:
 
     async def _again(self, builder: DeployBuilder, fly: FlyClient) -> None:
         """Execute or undo; cancel it when the recorded deploy was cancelled."""
-        line, cancelled_at = self.deploy.line, self.deploy.cancelled_at
-        is_undo = line["kind"] == "undo"
-        work = builder.undo(fly, every_group=line.get("every_group", False)) if is_undo else builder.execute(fly)
+        cancelled_at, every_group = self.deploy.cancelled_at, self.deploy.line.get("every_group", False)
+        work = builder.undo(fly, every_group=every_group) if self._is_undo else builder.execute(fly)
         task = asyncio.ensure_future(work)
         if cancelled_at is not None:
             asyncio.get_running_loop().call_later(cancelled_at - self.deploy.at, task.cancel)

@@ -82,7 +82,8 @@ class Playback:
         self.deploy = deploy
         self.divergence: Divergence | None = None
         self.played: set[int] = {each.number for each in recording.exchanges if each.end <= deploy.at}
-        own = [each for each in recording.exchanges if deploy.at <= each.at < deploy.until]
+        app = deploy.line["app"]
+        own = [each for each in recording.exchanges if deploy.at <= each.at < deploy.until and _may_be_of(app, each)]
         self._own = own
         self._left: defaultdict[Key, deque[Exchange]] = defaultdict(deque)
         for exchange in own:
@@ -219,6 +220,16 @@ def _asked(query: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
         if name not in _OF_THE_MOMENT:
             found[name].append(value)
     return found
+
+
+def _may_be_of(app: str, exchange: Exchange) -> bool:
+    """Whether an exchange is not of another app, whose deploy ran at the same time."""
+    parts = exchange.path.split("/")
+    if parts[2:3] == ["apps"] and parts[3:4]:
+        return parts[3] == app
+    variables = exchange.request.get("variables") if isinstance(exchange.request, dict) else None
+    named = variables.get("app") if isinstance(variables, dict) else None
+    return named in {None, app}
 
 
 def _key_of_exchange(exchange: Exchange) -> Key:
