@@ -6,7 +6,8 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -61,7 +62,7 @@ Exit status: that of COMMAND; 127 if it was not found, 126 if it could not be st
 
 CONTROL = (
     "to control it, use {url}/_emulator/: GET log, GET counts, GET or POST or DELETE faults, POST capacity, "
-    "GET or POST or DELETE commands, POST host_status, POST images, GET or POST world, POST reset"
+    "GET or POST or DELETE commands, POST host_status, POST images, GET or POST world, GET reach?app=APP, POST reset"
 )
 
 
@@ -266,6 +267,14 @@ class StateOptions(EmulatorOptions):
         """Return what to pass to `Emulator`."""
         return {} if self.state is None else {"state": self.state}
 
+    def demand_new_file(self) -> None:
+        """Raise InvalidInput for an app to import into a state file that has a world."""
+        if self.imported and self.state and self.state.is_file() and self.state.stat().st_size:
+            raise InvalidInput(
+                f"--import: {self.state} already has a world: leave out --import to continue with it, or name a new "
+                "file"
+            )
+
 
 class TroubleOptions(EmulatorOptions):
     """What makes requests fail."""
@@ -327,24 +336,25 @@ def command(ctx: click.Context, /, words: tuple[str, ...], **_: object) -> None:
     """
     server, output = ServerOptions.of(ctx.params), OutputOptions.of(ctx.params)
     state = StateOptions.of(ctx.params)
-    make = imported(state.imported) if state.imported else Emulator
     port = server.port if server.port is not None else 0 if words else _PORT
     if words and ctx.get_parameter_source("form") is not ParameterSource.DEFAULT:
         raise click.UsageError("--format has no effect with COMMAND, which has the variables in its environment")
-    try:
-        emulator = make(
-            **server.arguments() | {"port": port},
-            **WorldOptions.of(ctx.params).arguments(),
-            **state.arguments(),
-            **DelayOptions.of(ctx.params).arguments(),
-            **TroubleOptions.of(ctx.params).arguments(),
-        )
-    except WorldError as error:
-        raise CommandFailed(str(error)) from error
-    except ValueError as error:
-        raise InvalidInput(str(error)) from error
-    except ImportError as error:
-        raise CommandFailed(str(error)) from error
+    state.demand_new_file()
+    arguments = (
+        server.arguments()
+        | {"port": port}
+        | WorldOptions.of(ctx.params).arguments()
+        | state.arguments()
+        | DelayOptions.of(ctx.params).arguments()
+        | TroubleOptions.of(ctx.params).arguments()
+    )
+    with _explained():
+        emulator = Emulator(**arguments)
+    # After the other options have been checked, since this sends requests.
+    if state.imported:
+        copy = read_copy(state.imported)
+        with _explained():
+            emulator = Emulator.from_world(copy.document, **arguments)
     if words:
         inside = partial(run_program, words, shares_terminal=has_terminal())
         raise click.exceptions.Exit(run(serve_while(emulator, port, inside, sys.stderr)))
@@ -352,8 +362,18 @@ def command(ctx: click.Context, /, words: tuple[str, ...], **_: object) -> None:
     run(until_signalled(serve(emulator, port, sys.stdout, sys.stderr, FORMATS[output.form]), lambda _: None))
 
 
-def imported(apps: tuple[str, ...]) -> Callable[..., Emulator]:
-    """Read real apps with the token of the environment, and return a function that makes an emulator of them."""
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (WorldError, ImportError) as error:
+        raise CommandFailed(str(error)) from error
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error
+
+
+def read_copy(apps: tuple[str, ...]) -> WorldCopy:
+    """Read real apps with the token of the environment, and report what was copied."""
     copies: list[WorldCopy] = []
 
     async def read() -> int:
@@ -366,7 +386,7 @@ def imported(apps: tuple[str, ...]) -> Callable[..., Emulator]:
         raise click.exceptions.Exit(exit_code)
     (copy,) = copies
     note(str(copy))
-    return partial(Emulator.from_world, copy.document)
+    return copy
 
 
 async def start(emulator: Emulator, port: int, err: TextIO) -> None:

@@ -376,7 +376,7 @@ class Emulator:
         """Return what the Fly Proxy would answer on each port of an app, at each of its addresses, and why.
 
         It depends on the addresses, services, checks, cordons, autostart and concurrency limits of the app, with `load`
-        concurrent requests. Nothing is started or stopped. An unknown app raises ValueError.
+        concurrent requests, 1 or more. Nothing is started or stopped. An unknown app raises ValueError.
         """
         with self._present() as world:
             if app not in world.apps:

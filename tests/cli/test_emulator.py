@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -36,6 +37,9 @@ async def test_it_says_how_to_get_there_and_serves_until_a_signal() -> None:
     work = asyncio.ensure_future(until_signalled(serve(Emulator(capacity={"lhr": 0}), 0, out, err), lambda _: None))
     await err.something.wait()
     assert "/_emulator/: GET log, GET counts, GET or POST or DELETE faults, POST capacity" in err.getvalue()
+    listed = re.search(r"_emulator/: (.*)", err.getvalue())
+    assert listed
+    assert named(listed[1]) | {("GET", "health"), ("GET", "incidents")} == documented()
     said = dict(line.removeprefix("export ").split("=", 1) for line in out.getvalue().splitlines())
     async with FlyClient(said["FLY_API_TOKEN"], base_url=said["FLY_FLAPS_BASE_URL"]) as fly:
         assert (await fly.apps.create("web", org_slug="personal")).name == "web"
@@ -58,6 +62,20 @@ async def test_the_sandbox_of_the_shell_is_private_and_ends_with_it() -> None:
 
 def mode(folder: str) -> int:
     return Path(folder).stat().st_mode & 0o777
+
+
+def named(routes: str) -> set[tuple[str, str]]:
+    """Return the method and the path of each route in a list such as "GET or POST world, GET reach?app=APP"."""
+    return {
+        (method, route.split()[-1].partition("?")[0])
+        for route in routes.split(", ")
+        for method in route.rpartition(" ")[0].split(" or ")
+    }
+
+
+def documented() -> set[tuple[str, str]]:
+    page = (Path(__file__).parents[2] / "docs/pages/emulator.md").read_text()
+    return set(re.findall(r"^\| `(GET|POST|DELETE) /_emulator/(\w+)` \|", page, re.MULTILINE))
 
 
 @pytest.mark.parametrize(

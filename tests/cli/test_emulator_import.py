@@ -157,8 +157,19 @@ def test_a_copy_is_not_put_over_a_state_that_exists(
         first = Import(Shop(emulator, drive), unused_tcp_port, ("--state", str(state)))
         first.run()
         assert first.seen["app"]["app"][0] == "web"
+        read = emulator.counts()
         result = Shop(emulator, drive).ask(
             "emulator", "--import", "web", "--state", str(state), "--port", str(unused_tcp_port)
         )
-    assert result.exit_code == 1
-    assert "already has a world" in result.stderr
+        assert emulator.counts() == read
+    assert result.exit_code == 2
+    assert "already has a world: leave out --import to continue with it, or name a new file" in result.stderr
+
+
+def test_other_options_are_checked_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(monkeypatch) as (emulator, drive):
+        read = emulator.counts()
+        result = Shop(emulator, drive).ask("emulator", "--import", "web", "--address", "ipv4", "--port", "0")
+        assert emulator.counts() == read
+    assert result.exit_code == 2
+    assert "addresses: 'ipv4' must be one of" in result.stderr

@@ -17,7 +17,7 @@ _OK, _MOVED, _BAD_GATEWAY, _UNAVAILABLE = 200, 301, 502, 503
 _SHARED = {80: "http", 443: "tls"}
 _UP = frozenset({"started"})
 _ASLEEP = frozenset({"stopped", "suspended"})
-_COMING = frozenset({"created", "starting", "restarting", "replacing"})
+_PENDING = frozenset({"created", "starting", "restarting", "replacing"})
 
 # Conditions of machines, the best one for a request first, with the HTTP status and the reason.
 _CONDITIONS: dict[str, tuple[int, str]] = {
@@ -96,7 +96,12 @@ class _Service:
 
 
 def reach(world: World, app: str, *, load: int = 1) -> list[PortReach]:
-    """Return what the proxy would answer while an app has `load` concurrent requests; an unknown app raises 404."""
+    """Return what the proxy would answer while an app has `load` concurrent requests.
+
+    An unknown app raises 404, and a load below 1 ValueError.
+    """
+    if load < 1:
+        raise ValueError(f"load is {load}, but must be 1 or more")
     addresses = [address for address in world.app(app).addresses.values() if not address.is_egress]
     ports: dict[tuple[Any, ...], list[_Service]] = {}
     for service in _services(world, app):
@@ -177,7 +182,7 @@ def _of_machines(world: World, services: list[_Service], load: int) -> PortReach
             reason = (
                 f"{reason}; the proxy starts another one, as the load is above the limits of those that are started"
             )
-        elif any(_sleeps_for_ever(service) for service in found[code]):
+        elif any(_stays_stopped(service) for service in found[code]):
             reason = f"{reason}; without traffic the proxy stops it, and without autostart it stays stopped"
     machines = found.get(code) or found.get("served", [])
     is_http = "http" in services[0].handlers
@@ -189,7 +194,7 @@ def _of_machines(world: World, services: list[_Service], load: int) -> PortReach
     )
 
 
-def _sleeps_for_ever(service: _Service) -> bool:
+def _stays_stopped(service: _Service) -> bool:
     return bool(service.config.get("autostop")) and not service.config.get("autostart")
 
 
@@ -206,4 +211,4 @@ def _condition(world: World, service: _Service) -> str:
         return "served" if machine.is_listening else "refused"
     if machine.state in _ASLEEP and service.config.get("autostart"):
         return "starts_machine"
-    return "starting" if machine.state in _COMING else "stopped"
+    return "starting" if machine.state in _PENDING else "stopped"

@@ -55,8 +55,10 @@ async def test_the_route_shows_each_port_with_the_reason(api: Api) -> None:
     assert (row["code"], row["status"], row["reachable"], row["machines"]) == ("served", 200, True, [machine["id"]])
     assert row["reason"] == "a machine is started, not cordoned, and passes the checks of the service"
     assert row["address"].startswith("2a09:")
-    for query, status in (("app=none", 404), ("", 404), ("app=web&load=x", 400)):
+    for query, status in (("app=none", 404), ("", 400), ("app=web&load=x", 400), ("app=web&load=0", 400)):
         assert (await api.get(f"/_emulator/reach?{query}")).status == status
+    with pytest.raises(ValueError, match="load is -1, but must be 1 or more"):
+        api.emulator.reach("web", load=-1)
     with pytest.raises(ValueError, match="there is no app 'none'"):
         api.emulator.reach("none")
 

@@ -155,8 +155,10 @@ class ControlRoutes:
 
     async def reach(self, request: web.BaseRequest) -> web.Response:
         """Show what the proxy would answer to requests for an app."""
-        app, load = request.query.get("app", ""), integer(request.query.get("load", "1"), "load")
-        with self.middleware.scheduler.present() as world:
+        app, load = request.query.get("app"), integer(request.query.get("load", "1"), "load")
+        if not app:
+            raise bad_request("app: the name of an app is required, such as ?app=web")
+        with _refusing(), self.middleware.scheduler.present() as world:
             found = reach(world, app, load=load)
         return web.json_response({"app": app, "ports": [each.as_json() for each in found]})
 
