@@ -22,16 +22,16 @@ from flyasync.cli.shared.client import note_stopping, show_api
 from flyasync.cli.shared.completion import app_names
 from flyasync.cli.shared.exit_codes import OK, CommandFailed
 from flyasync.cli.shared.option_groups import GroupedCommand, OptionGroup, option, titled
-from flyasync.cli.shared.option_types import bounds, capacities, commands, faults, regions, tag_moves, tokens
+from flyasync.cli.shared.option_types import bounds, capacities, commands, faults, retired, tag_moves, tokens
 from flyasync.cli.shared.output import note
 from flyasync.cli.shared.program import has_terminal, run_program
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.emulator.core.accepted_token import AcceptedToken
 from flyasync.emulator.core.faults import Fault
 from flyasync.emulator.core.processes import Output
-from flyasync.emulator.core.regions import RETIRED
 from flyasync.emulator.server import Emulator
 from flyasync.emulator.state.codec import WorldError
+from flyasync.emulator.world.ip_assignments import KINDS
 from flyasync.errors import InvalidInput
 
 _PORT = 4280
@@ -133,8 +133,8 @@ class ServerOptions(EmulatorOptions):
         metavar="TOKEN",
         multiple=True,
         callback=tokens,
-        help="Token to accept, as VALUE[:ORG][:APP][:read-only][:expired]; may be repeated.  [default: any but "
-        "invalid]",
+        help="Token to accept, as VALUE[:ORG][:APP][:read-only][:expired or :expires=SECONDS]; may be repeated.  "
+        "[default: any but invalid]",
     )
 
 
@@ -158,13 +158,14 @@ class WorldOptions(EmulatorOptions):
         "retired",
         metavar="CODE",
         multiple=True,
-        callback=lambda *given: (*RETIRED, *regions(*given)),
+        callback=retired,
         help="Region that refuses new machines and volumes, as those do that Fly.io has retired; may be repeated or a "
         "list: lhr,nrt.",
     )
     addresses: tuple[str, ...] = option(
         "--address",
         "addresses",
+        type=click.Choice(KINDS),
         metavar="TYPE",
         multiple=True,
         help="Type of an IP address that each new app gets, such as shared_v4; repeatable. By default it has none.",
@@ -180,7 +181,7 @@ class WorldOptions(EmulatorOptions):
     )
     speed: float = option(
         "--speed",
-        type=float,
+        type=click.FloatRange(0, min_open=True),
         default=1.0,
         show_default=True,
         metavar="N",

@@ -64,6 +64,21 @@ def mode(folder: str) -> int:
     return Path(folder).stat().st_mode & 0o777
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "rule"),
+    [
+        ("--retire", "xxx", "there is no region 'xxx'"),
+        ("--address", "ipv4", "'ipv4' is not one of 'v4', 'v6', 'shared_v4'"),
+        ("--speed", "0", "0.0 is not in the range x>0"),
+    ],
+)
+def test_a_value_that_is_refused_is_named_by_its_option(option: str, value: str, rule: str) -> None:
+    result = flyasync("emulator", option, value, "--", "true")
+    assert result.exit_code == 2
+    assert f"'{option}'" in result.stderr
+    assert rule in result.stderr
+
+
 def named(routes: str) -> set[tuple[str, str]]:
     """Return the method and the path of each route in a list such as "GET or POST world, GET reach?app=APP"."""
     return {

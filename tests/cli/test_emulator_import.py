@@ -169,7 +169,7 @@ def test_a_copy_is_not_put_over_a_state_that_exists(
 def test_other_options_are_checked_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     with served(monkeypatch) as (emulator, drive):
         read = emulator.counts()
-        result = Shop(emulator, drive).ask("emulator", "--import", "web", "--address", "ipv4", "--port", "0")
+        result = Shop(emulator, drive).ask("emulator", "--import", "web", "--capacity", "zzz=0", "--port", "0")
         assert emulator.counts() == read
     assert result.exit_code == 2
-    assert "addresses: 'ipv4' must be one of" in result.stderr
+    assert "capacity: there is no region 'zzz'" in result.stderr

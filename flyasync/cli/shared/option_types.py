@@ -170,6 +170,17 @@ def regions(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]
     return codes
 
 
+def retired(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Read regions that an emulator retires, in addition to those that Fly.io has retired."""
+    from flyasync.emulator.core.regions import CODES, RETIRED
+
+    codes = listed(texts)
+    for code in codes:
+        if code not in CODES:
+            raise click.BadParameter(f"there is no region {code!r}")
+    return (*RETIRED, *codes)
+
+
 def fallback(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
     """Read `skip`, `nearest`, or regions to try in order, repeated or as comma lists."""
     words = listed(texts)
@@ -198,7 +209,10 @@ def bounds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
 
 
 def tokens(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> "tuple[AcceptedToken, ...]":
-    """Read accepted tokens, each VALUE[:ORG][:APP][:read-only][:expired]; the error does not contain the token."""
+    """Read accepted tokens, each VALUE[:ORG][:APP][:read-only][:expired].
+
+    In place of `expired`, `expires=SECONDS` is a time after the start. The error does not contain the token.
+    """
     if not texts:
         return ()
     from flyasync.emulator.core.accepted_token import AcceptedToken
