@@ -37,13 +37,15 @@ _PUBLIC: Final = frozenset(
 class Placeholders:
     """Replaces values by placeholders such as `redacted-3`, numbered in the order of their first appearance.
 
-    `secrets` are texts that are replaced anywhere, such as the token. A value that is a placeholder stays the same.
+    `secrets` are texts that are replaced anywhere, such as the token. A value that is a placeholder stays the same. A
+    variable may have a value that is public, such as the name of the app: texts keep what is in a path or is an image.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._numbers: dict[str, str] = {}
         self._everywhere: dict[str, str] = {}
         self._outside_names: dict[str, str] = {}
+        self._public: set[str] = set()
         self._patterns: dict[int, re.Pattern[str]] = {}
         for secret in secrets:
             self._replacement((), secret)
@@ -61,9 +63,15 @@ class Placeholders:
             return self._replaced((), body, lambda path, _: path[-1:] == ("message",) or not path)
         return self._replaced((), body, _in_response)
 
-    def in_facts(self, facts: Any) -> Any:
+    def in_facts(self, facts: Mapping[str, Any]) -> Any:
         """Return what a program records about itself, such as the spec of a deploy, with placeholders."""
+        self._publish(str(facts.get("app")), str(facts.get("launch")))
         return self._replaced((), facts, _in_facts)
+
+    def in_path(self, path: str) -> str:
+        """Return the path of a URL without the secrets that are replaced anywhere; its segments are public."""
+        self._publish(*path.split("/"))
+        return self._swept(("path",), path)
 
     def in_text(self, text: str) -> str:
         """Return a text with placeholders for the values that were replaced before, and without passwords in URLs."""
@@ -79,7 +87,16 @@ class Placeholders:
             return [self._replaced((*path, number), item, is_secret_here) for number, item in enumerate(value)]
         if not isinstance(value, str) or not value:
             return value
-        return self._replacement(path, value) if is_secret_here(path, value) else self._swept(path, value)
+        if is_secret_here(path, value):
+            return self._replacement(path, value)
+        if path[-1:] == ("image",):
+            self._publish(value, value.partition("@")[0], value.partition("@")[0].rpartition(":")[0])
+        return self._swept(path, value)
+
+    def _publish(self, *texts: str) -> None:
+        if not self._public.issuperset(texts):
+            self._public.update(texts)
+            self._patterns.clear()
 
     def _replacement(self, path: Path, value: str) -> str:
         if _PLACEHOLDER.fullmatch(value):
@@ -101,8 +118,10 @@ class Placeholders:
 
     def _pattern(self, known: Mapping[str, str]) -> re.Pattern[str]:
         # The longest come first, so that a secret that contains another one is replaced completely.
-        longest_first = sorted(known, key=len, reverse=True)
-        return self._patterns.setdefault(id(known), re.compile("|".join(map(re.escape, longest_first))))
+        hidden = known.keys() - self._public if known is self._outside_names else known.keys()
+        longest_first = sorted(hidden, key=len, reverse=True)
+        pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        return self._patterns.setdefault(id(known), pattern)
 
 
 def _in_config(path: Path, value: Any) -> bool | None:

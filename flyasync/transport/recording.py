@@ -37,8 +37,11 @@ class Redact(Protocol):
     def in_response(self, operation: str, body: Any) -> Any:
         """Return the body of a response with placeholders."""
 
-    def in_facts(self, facts: Any) -> Any:
+    def in_facts(self, facts: Mapping[str, Any]) -> Any:
         """Return facts, such as the spec of a deploy, with placeholders."""
+
+    def in_path(self, path: str) -> str:
+        """Return the path of a URL, or a value of its query, with placeholders."""
 
     def in_text(self, text: str) -> str:
         """Return a text with placeholders."""
@@ -113,10 +116,10 @@ class Recording:
             "identifier": request.identifier,
             "attempt": number,
             "method": request.method,
-            "path": self._redact.in_text(request.path),
+            "path": self._redact.in_path(request.path),
         }
         if request.query:
-            line["query"] = [[name, self._redact.in_text(value)] for name, value in request.query]
+            line["query"] = [[name, self._redact.in_path(value)] for name, value in request.query]
         if request.content is not None:
             line |= _packed("request", self._redact.in_request(json.loads(request.content)))
         if response is None:

@@ -39,7 +39,17 @@ def test_a_value_is_replaced_in_every_later_text() -> None:
     assert placeholders.in_response("machines.create", {"error": text}) == {
         "error": "redacted-2 was refused for redacted-1: redacted-4"
     }
-    assert placeholders.in_text("/v1/apps/fo1_top_secret_token") == "/v1/apps/redacted-1"
+    assert placeholders.in_path("/v1/apps/fo1_top_secret_token") == "/v1/apps/redacted-1"
+
+
+def test_a_value_that_is_also_public_is_kept_where_it_is_public() -> None:
+    placeholders = Placeholders()
+    env = {"APP_NAME": "shop-frontend", "IMAGE": IMAGE, "REPOSITORY": "registry.fly.io/web"}
+    facts = placeholders.in_facts({"app": "shop-frontend", "spec": {"config": {"image": IMAGE, "env": env}}})
+    assert set(facts["spec"]["config"]["env"].values()) == {"redacted-1", "redacted-2", "redacted-3"}
+    assert placeholders.in_path("/v1/apps/shop-frontend/machines") == "/v1/apps/shop-frontend/machines"
+    text = f"shop-frontend runs {IMAGE} of registry.fly.io/web"
+    assert placeholders.in_response("machines.create", {"error": text}) == {"error": text}
 
 
 def test_nonces_tokens_and_output_are_replaced_and_errors_keep_their_words() -> None:

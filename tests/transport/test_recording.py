@@ -88,7 +88,7 @@ async def test_no_token_and_no_secret_is_in_it(tmp_path: Path) -> None:
 
 
 async def test_it_ends_at_its_bound_and_says_so(tmp_path: Path) -> None:
-    found = await recorded(tmp_path / "r", LOST, a_response(), max_bytes=500)
+    found = await recorded(tmp_path / "r", LOST, a_response(), max_bytes=420)
     assert [each.get("what") for each in found] == [None, "exchange", "end"]
     assert found[-1] == {"what": "end", "reason": "bound"}
 
