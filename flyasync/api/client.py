@@ -123,7 +123,8 @@ class FlyClient:
         if record is not None:
             self._policy = _repeatable(self._policy)
             secrets = dict.fromkeys((*session.secrets, *companion.secrets))
-            self.recording = _recording(record, record_bytes, secrets, self._policy, timeouts)
+            facts = {"base_url": self.base_url, "api_url": self.api_url, "client": _settings(self._policy, timeouts)}
+            self.recording = _recording(record, record_bytes, secrets, facts)
         make_limiter, self._shared = make_limiters(self.limits, self.base_url, on_event)
         buckets = Buckets(self.limits, make_limiter, self._policy.spread())
         self._sender = Sender(session, buckets, self._policy, on_event, secret_texts, recording=self.recording)
@@ -289,15 +290,18 @@ def _repeatable(policy: RetryPolicy) -> RetryPolicy:
     return evolve(policy, seed=int.from_bytes(os.urandom(4))) if policy.seed is None else policy
 
 
+def _settings(policy: RetryPolicy, timeouts: Timeouts) -> dict[str, Any]:
+    finite = {name: value for name, value in asdict(policy).items() if value != math.inf}
+    return {"retry": finite, "timeout": asdict(timeouts)}
+
+
 def _recording(
-    path: str | os.PathLike[str], max_bytes: int, secrets: Iterable[str], policy: RetryPolicy, timeouts: Timeouts
+    path: str | os.PathLike[str], max_bytes: int, secrets: Iterable[str], facts: Mapping[str, Any]
 ) -> "Recording":
     # Imported here: few clients are recorded.
     from flyasync.api.placeholders import Placeholders
     from flyasync.transport.recording import Recording
 
-    finite = {name: value for name, value in asdict(policy).items() if value != math.inf}
-    facts = {"client": {"retry": finite, "timeout": asdict(timeouts)}}
     return Recording(path, Placeholders(secrets), max_bytes=max_bytes, facts=facts)
 
 
