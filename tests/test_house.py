@@ -41,7 +41,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"many"},
     ],
     "deploy/plan": [{"."}, {"strategies"}, {"image_digest"}],
-    "emulator": [{"core"}, {"world"}, {"state"}, {"replay"}, {"http"}, {"world_options"}, {"server"}],
+    "emulator": [{"core"}, {"world"}, {"state"}, {"replay"}, {"http"}, {"world_options"}, {"world_source"}, {"server"}],
     "emulator/http": [{"."}, {"views"}, {"graphql"}, {"routes"}],
     "cli": [{"shared"}, {"github"}, {"deploy"}, {"bulk", "machines"}, {"oncall"}, {"."}],
 }

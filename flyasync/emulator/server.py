@@ -18,7 +18,6 @@ from aiohttp import web
 
 from flyasync.emulator.core.accepted_token import AcceptedToken
 from flyasync.emulator.core.faults import Fault, Faults
-from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.processes import Output
 from flyasync.emulator.core.regions import RETIRED
 from flyasync.emulator.http.allowed_hosts import AllowedHosts
@@ -31,12 +30,11 @@ from flyasync.emulator.http.routes.router import HANDLERS, LONG_HANDLERS, server
 from flyasync.emulator.http.scheduler import Scheduler
 from flyasync.emulator.replay.playback import Playback
 from flyasync.emulator.state import document
-from flyasync.emulator.state.codec import WorldError
-from flyasync.emulator.state.file import StateFile
 from flyasync.emulator.world import images, machines, transitions
 from flyasync.emulator.world.reach import PortReach, reach
 from flyasync.emulator.world.world import ChangeObserver, World, demand_regions
 from flyasync.emulator.world_options import WorldOptions
+from flyasync.emulator.world_source import WorldSource
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -163,7 +161,7 @@ class Emulator:
         self._authority = CertificateAuthority.of(self._allowed_hosts.certified) if tls else None
         self._port = port
         self._speed = _positive("speed", speed)
-        self._world_options = WorldOptions(
+        world_options = WorldOptions(
             seed=seed,
             boot=boot,
             startup=startup,
@@ -179,14 +177,10 @@ class Emulator:
             commands=dict(commands or {}),
             epoch=epoch,
         )
-        self._observers: list[ChangeObserver] = []
-        self._first_faults = tuple(faults)
-        self._first_world: Json | None = None
+        self.faults: Faults = Faults(faults, seed=seed)
+        self._source = WorldSource(world_options, self.faults, state)
         self._playback: Playback | None = None
-        self._state_path = state
-        self._state: StateFile | None = None
         self._options = HttpOptions(latency=latency, has_limits=limits, sends_retry_after=retry_after, seed=seed)
-        self.faults: Faults = Faults(self._first_faults, seed=seed)
         self._runner: web.ServerRunner | None = None
         self._folder: TemporaryDirectory[str] | None = None
         self._middleware: ApiMiddleware | None = None
@@ -203,9 +197,7 @@ class Emulator:
         """
         emulator = cls(**options)
         found = dict(world) if isinstance(world, Mapping) else document.parsed(Path(world).read_bytes(), str(world))
-        # Read now, so that a document that does not fit raises here.
-        document.load(found, World(faults=Faults()))
-        emulator._first_world = found
+        emulator._source.begin_with(found)
         return emulator
 
     @classmethod
@@ -234,15 +226,14 @@ class Emulator:
         """Serve a new world, or that of the state file; raise RuntimeError if the emulator is already running."""
         if self._runner is not None:
             raise RuntimeError("the emulator is already running")
-        self._state = None if self._state_path is None else StateFile(self._state_path)
         try:
             await self._serve()
         except BaseException:
-            self._close_state()
+            self._source.close()
             raise
 
     async def _serve(self) -> None:
-        scheduler = Scheduler(self._initial_world(), speed=self._speed, save=self._save)
+        scheduler = Scheduler(self._source.open(), speed=self._speed, save=self._source.save)
         self._middleware = middleware = ApiMiddleware(
             scheduler,
             self.faults,
@@ -282,7 +273,7 @@ class Emulator:
         middleware.scheduler.stop()
         await middleware.drop_all()
         await runner.cleanup()
-        self._close_state()
+        self._source.close()
         self._loop = None
 
     @_on_its_loop
@@ -302,7 +293,7 @@ class Emulator:
         A waiting request continues to wait for the machine with its id. Log and rate limits stay. Raises ValueError for
         any other JSON, which changes nothing.
         """
-        self._opened().scheduler.replace(self._placed(document.load(world, self._new_world())))
+        self._opened().scheduler.replace(self._source.loaded(world))
 
     @_on_its_loop
     def reset(self) -> None:
@@ -311,9 +302,8 @@ class Emulator:
         An emulator of `from_world` starts over with that world. A state file is cleared.
         """
         middleware = self._opened()
-        self.faults.restart(self._first_faults)
         middleware.reset()
-        middleware.scheduler.restart(self._placed(self._beginning()))
+        middleware.scheduler.restart(self._source.restarted())
 
     @_on_its_loop
     def set_capacity(self, region: str, machines: int | None) -> None:
@@ -358,8 +348,8 @@ class Emulator:
         `serving` returns the state of that moment. A machine that is deleted with its app is `destroyed`. A reset calls
         no callbacks and keeps them.
         """
-        self._observers.append(callback)
-        return partial(self._observers.remove, callback)
+        self._source.observers.append(callback)
+        return partial(self._source.observers.remove, callback)
 
     @_on_its_loop
     def serving(self, app: str) -> Counter[str]:
@@ -475,9 +465,8 @@ class Emulator:
     @property
     def token(self) -> str:
         """A token that is accepted: of those that are listed, the one with the fewest restrictions."""
-        if not self._world_options.tokens:
-            return "emulator-token"
-        return min(self._world_options.tokens, key=_restrictions).value
+        tokens = self._source.options.tokens
+        return min(tokens, key=_restrictions).value if tokens else "emulator-token"
 
     @property
     def world(self) -> World:
@@ -518,47 +507,6 @@ class Emulator:
     def _present(self) -> AbstractContextManager[World]:
         # The clock of a world stops when it is no longer served.
         return nullcontext(self.world) if self._runner is None else self._opened().scheduler.present()
-
-    def _initial_world(self) -> World:
-        if self._state is None:
-            return self._beginning()
-        beginning = self._beginning()
-        world = self._state.read(beginning)
-        if world is not beginning:
-            if self._first_world is not None:
-                raise WorldError(
-                    f"{self._state_path} already has a world, which another one would replace: name a new file"
-                )
-            self._add_options(world)
-        return self._placed(world)
-
-    def _beginning(self) -> World:
-        world = self._new_world()
-        if self._first_world is not None:
-            world = document.load(self._first_world, world)
-            self._add_options(world)
-        return world
-
-    def _add_options(self, world: World) -> None:
-        world.capacity |= self._world_options.capacity
-        world.commands |= self._world_options.commands
-        active = tuple(self.faults)
-        self.faults.add(*(fault for fault in self._first_faults if fault not in active))
-
-    def _placed(self, world: World) -> World:
-        return world if self._state is None else document.tracked(world)
-
-    def _save(self, world: World) -> None:
-        if self._state is not None:
-            self._state.save(world)
-
-    def _close_state(self) -> None:
-        state, self._state = self._state, None
-        if state is not None:
-            state.close()
-
-    def _new_world(self) -> World:
-        return self._world_options.world(faults=self.faults, observers=self._observers)
 
 
 def _restrictions(token: AcceptedToken) -> tuple[bool, ...]:

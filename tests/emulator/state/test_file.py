@@ -126,15 +126,15 @@ async def test_only_changed_records_are_written(tmp_path: Path) -> None:
     async with running(emulator(path)) as api:
         await api.app()
         machine = await api.running()
-        assert api.emulator._state is not None
-        written = api.emulator._state._database.total_changes
+        assert api.emulator._source._file is not None
+        written = api.emulator._source._file._database.total_changes
         await api.look(machine)
         await api.get("/v1/apps/web/machines")
         await api.get("/v1/orgs/personal/machines")
-        assert api.emulator._state._database.total_changes == written
+        assert api.emulator._source._file._database.total_changes == written
         await api.ask("PATCH", f"/v1/apps/web/machines/{machine['id']}/metadata", json={"metadata": {"a": "b"}})
         # The machine, the clock and the number of lines.
-        assert api.emulator._state._database.total_changes == written + 3
+        assert api.emulator._source._file._database.total_changes == written + 3
 
 
 def sqlite_file(path: Path, *statements: str) -> None:
@@ -200,10 +200,10 @@ async def test_old_log_lines_leave_the_file_too(tmp_path: Path) -> None:
 async def test_what_cannot_be_written_is_no_success(tmp_path: Path) -> None:
     async with running(emulator(tmp_path / "state")) as api:
         await api.app()
-        assert api.emulator._state is not None
-        api.emulator._state._database.execute("PRAGMA query_only = 1")
+        assert api.emulator._source._file is not None
+        api.emulator._source._file._database.execute("PRAGMA query_only = 1")
         assert (await api.post("/v1/apps", {"name": "other", "org_slug": "personal"})).status == 500
-        api.emulator._state._database.execute("PRAGMA query_only = 0")
+        api.emulator._source._file._database.execute("PRAGMA query_only = 0")
         # It is written with the next change.
         await api.app("third")
         assert [*in_file(tmp_path / "state")["apps"]] == ["web", "other", "third"]
