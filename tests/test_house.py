@@ -19,10 +19,11 @@ TOP: dict[str, set[str]] = {
     "api": {"errors", "safe_text", "cancellation", "models", "transport"},
     "deploy": {"errors", "safe_text", "cancellation", "models", "api"},
     "pool": {"errors", "safe_text", "cancellation", "models", "api"},
+    "web": {"errors", "models", "api", "deploy"},
     "emulator": set(),
     "testing": {"models", "api", "pool", "emulator", ""},  # "": the public names, as users import them
     "otel": {"errors", "transport", "pool"},
-    "cli": {"errors", "safe_text", "models", "api", "deploy", "pool", "emulator", "testing"},
+    "cli": {"errors", "safe_text", "models", "api", "deploy", "pool", "web", "emulator", "testing"},
 }
 # In a folder that has packages of its own, from the bottom to the top; "." is every file that is not named. A file
 # or package may import what is in its own layer's files and in the layers before. A folder that is not listed here
@@ -32,6 +33,7 @@ LAYERS: dict[str, list[set[str]]] = {
     "transport": [{"validators", "request", "events", "credentials"}, {"ratelimit"}, {"."}],
     "api": [{"resource", "pagination", "spans"}, {"machines"}, {"."}],
     "deploy": [
+        {"markup"},
         {"plan"},
         {"reporting"},
         {"observe", "list_lag", "timings", "estimate"},
@@ -50,6 +52,7 @@ PURE = {
     "safe_text",
     "errors",
     "models",
+    "deploy/markup",
     "deploy/plan",
     "emulator/core",
     "emulator/world",
@@ -67,6 +70,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "transport/session": {"aiohttp", "yarl"},
     "deploy/many/dask_worker": {"distributed"},
     "deploy/many/dask_executor": {"distributed"},
+    "web/server": {"aiohttp"},
     "emulator": {"aiohttp"},
     "emulator/http/certificate_authority": {"trustme"},
     "emulator/http/graphql/engine": {"graphql"},

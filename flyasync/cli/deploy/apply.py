@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flyasync.cli.deploy.app_options import env_option, metadata_option
-from flyasync.cli.deploy.options import github_option, html_option, json_option, notify_option, record_option
+from flyasync.cli.deploy.options import (
+    github_option,
+    html_option,
+    json_option,
+    no_open_option,
+    notify_option,
+    record_option,
+    web_option,
+)
 from flyasync.cli.shared.option_groups import GroupedCommand, OptionGroup, option, titled
 from flyasync.cli.shared.option_types import writable
 
@@ -89,6 +97,8 @@ class ApplyOptions(OptionGroup):
     as_json: bool = json_option()
     html: Path | None = html_option()
     record: Path | None = record_option()
+    web: int | None = web_option()
+    no_open: bool = no_open_option()
     github: bool | None = github_option()
     notify: str | None = notify_option()
 
@@ -101,6 +111,7 @@ def command(ctx: click.Context, /, plan: str, **_: Any) -> None:
     from flyasync.cli.deploy.job import DeployJob
     from flyasync.cli.deploy.next_steps import Invocation
     from flyasync.cli.deploy.run import run_job
+    from flyasync.cli.shared.live_page import LivePage
     from flyasync.cli.shared.webhooks import webhooks_of
 
     options = ApplyOptions.of(ctx.params)
@@ -114,6 +125,7 @@ def command(ctx: click.Context, /, plan: str, **_: Any) -> None:
         record=options.record,
         webhooks=webhooks,
         applies=True,
+        web=LivePage.of(options.web, no_open=options.no_open),
     )
     journal = str(options.journal) if options.journal else None
     called = Invocation(

@@ -8,13 +8,15 @@ from typing import Any, Self
 from attrs import frozen
 
 from flyasync.api.client import FlyClient
+from flyasync.api.client_events import OnClientEvent, log_event
 from flyasync.api.webhook import Webhook
-from flyasync.cli.deploy.event_json import event_as_json
 from flyasync.cli.deploy.options import DeployOptions
 from flyasync.cli.deploy.rehearsal import Rehearsal
+from flyasync.cli.shared.live_page import LivePage
 from flyasync.cli.shared.webhooks import webhooks_of
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.plan.spec import DeploySpec
+from flyasync.deploy.reporting.event_json import event_as_json
 from flyasync.deploy.reporting.events import Finished
 from flyasync.deploy.reporting.wording import in_command_terms
 from flyasync.errors import NotFound
@@ -31,7 +33,7 @@ class DeployJob:
 
     `org` is the organization in which a missing app is created, empty for the default one of the token, and None if it
     is not created; `rehearsal` is the emulator that replaces Fly.io, `html` the file for the report as a page, and
-    `record` that for a recording. The report is posted to the `webhooks`.
+    `record` that for a recording. The report is posted to the `webhooks`. `web` is the live page, None without one.
     """
 
     builder: DeployBuilder
@@ -46,6 +48,7 @@ class DeployJob:
     record: Path | None = None
     webhooks: tuple[Webhook, ...] = ()
     rehearsal: Rehearsal | None = None
+    web: LivePage | None = None
 
     @classmethod
     def of(cls, options: DeployOptions) -> Self:
@@ -64,6 +67,7 @@ class DeployJob:
             record=options.output.record,
             webhooks=webhooks_of(options.output.notify),
             rehearsal=rehearsal,
+            web=LivePage.of(options.output.web, no_open=options.output.no_open),
         )
 
     def spec(self) -> DeploySpec | None:
@@ -76,16 +80,18 @@ class DeployJob:
         return {**event_as_json(in_command_terms(event)), **local}
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[FlyClient]:
+    async def client(self, on_event: OnClientEvent = log_event) -> AsyncIterator[FlyClient]:
         """Open the API of the job: Fly.io as the environment names it, or an emulator with the app in it."""
         if self.rehearsal is None:
-            async with FlyClient(record=self.record) as fly:
+            async with FlyClient(record=self.record, on_event=on_event) as fly:
                 yield fly
             return
         async with (
             self.rehearsal.emulator() as emulator,
             # Limits in memory: a rehearsal must not use up limits that are shared with other programs.
-            FlyClient(emulator.token, base_url=emulator.url, limits="memory", record=self.record) as fly,
+            FlyClient(
+                emulator.token, base_url=emulator.url, limits="memory", record=self.record, on_event=on_event
+            ) as fly,
         ):
             await fly.apps.create(self.builder.app, org_slug=self.org or "personal")
             # Without --create-app, the app stands for an existing one, which has an address.

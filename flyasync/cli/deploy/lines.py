@@ -7,12 +7,12 @@ from typing import Any, Protocol, TextIO
 from attrs import define, field
 
 from flyasync.cli.deploy.dry_run import config_as_json, plan_as_text
-from flyasync.cli.deploy.event_json import event_as_json
 from flyasync.cli.deploy.event_text import event_text, plan_headline, region_text, time_left
 from flyasync.cli.deploy.next_steps import Invocation, next_steps
 from flyasync.cli.deploy.plan_progress import PlanProgress
 from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import DeploySpec
+from flyasync.deploy.reporting.event_json import event_as_json
 from flyasync.deploy.reporting.events import Event, Finished, Planned, Progress
 
 

@@ -13,12 +13,12 @@ from flyasync.deploy.plan.strategies.registry import NAMES, strategies, takers
 # A journal describes a deploy without its secrets: these options can be combined with --resume.
 _WITH_RESUME = (
     "undo", "pause_after", "env", "metadata", "release_command", "release_timeout", "seed_command", "verify",
-    "verify_timeout", "dry_run", "detailed_exitcode", "as_json", "html", "record", "github", "notify",
+    "verify_timeout", "dry_run", "detailed_exitcode", "as_json", "html", "record", "web", "no_open", "github", "notify",
 )  # fmt: skip
 # These select the release to undo, and how to undo it.
 _WITH_UNDO = (
     "app", "group", "launch", "strategy", "max_unavailable", "fallback", "timeout", "dry_run",
-    "detailed_exitcode", "as_json", "html", "record", "github", "notify",
+    "detailed_exitcode", "as_json", "html", "record", "web", "no_open", "github", "notify",
 )  # fmt: skip
 _UNDO_BY = ("rolling", "immediate")
 # These apply to every strategy, and not to a deploy that only adds machines.
@@ -32,6 +32,7 @@ _NEEDS = {
     "verify_timeout": "verify",
     "detailed_exitcode": "dry_run",
     "out": "dry_run",
+    "no_open": "web",
 }
 
 
@@ -83,6 +84,8 @@ def check_options(ctx: click.Context, options: DeployOptions) -> None:
             raise click.UsageError(f"--out cannot be combined with {spelled(name)}: {why}")
     if "pause_after" in given and not {"journal", "resume"} & set(given):
         raise click.UsageError("--pause-after needs --journal, from which --resume continues the deploy")
+    if {"web", "dry_run"} <= set(given):
+        raise click.UsageError("--web shows a deploy while it runs, so it cannot be combined with --dry-run")
     check_partners(given, spelled)
 
 

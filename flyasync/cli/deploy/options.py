@@ -50,6 +50,27 @@ def record_option() -> Any:
     )
 
 
+def web_option() -> Any:
+    """Return the option for the live page, which the commands that deploy have."""
+    return option(
+        "--web",
+        alone="0",
+        type=click.IntRange(0, 65535),
+        metavar="[PORT]",
+        help="Serve a live page of the deploy on this machine, and open it: a map, lanes, queues and events; on any "
+        "free port, or on PORT: --web=8000.",
+    )
+
+
+def no_open_option() -> Any:
+    """Return the option that goes with --web."""
+    return option(
+        "--no-open",
+        is_flag=True,
+        help="With --web: open no browser.  [default: one is opened from a terminal with a display]",
+    )
+
+
 def github_option() -> Any:
     """Return the option that deploys of one app and of many have."""
     return option(
@@ -133,6 +154,8 @@ class OutputOptions(OptionGroup):
     as_json: bool = json_option()
     html: Path | None = html_option()
     record: Path | None = record_option()
+    web: int | None = web_option()
+    no_open: bool = no_open_option()
     github: bool | None = github_option()
     notify: str | None = notify_option()
 

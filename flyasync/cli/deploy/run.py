@@ -6,7 +6,7 @@ import sys
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 from attrs import evolve
@@ -23,6 +23,7 @@ from flyasync.cli.github.workflow_commands import without_commands
 from flyasync.cli.shared.actions import is_in_actions
 from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import CHANGES, OK
+from flyasync.cli.shared.live_page import client_observer, live_page, locate
 from flyasync.cli.shared.organizations import default_org
 from flyasync.cli.shared.output import note
 from flyasync.cli.shared.signals import run, until_signalled
@@ -37,6 +38,9 @@ from flyasync.deploy.reporting.private_file import write_private
 from flyasync.deploy.reporting.wording import in_command_terms
 from flyasync.deploy.run.notification import notifying
 from flyasync.errors import FlyError, NotFound
+
+if TYPE_CHECKING:
+    from flyasync.web.event_feed import EventFeed
 
 STOPPING = (
     "stopping: no further machine is created or changed; the report follows; a second signal skips it",
@@ -97,7 +101,10 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
     spec = job.spec()  # an invalid spec is refused before a token is needed
     observer = DisplayObserver(display, job.html)
     try:
-        async with job.client() as fly:
+        async with live_page(job.web, display.note) as page, job.client(client_observer(page)) as fly:
+            if page:
+                observer.page = page
+                await locate(page, fly)
             if job.rehearsal is None and fly.base_url != PUBLIC_URL:
                 display.show_api(fly.base_url)
             if job.is_dry:
@@ -144,11 +151,13 @@ async def _planned(job: DeployJob, spec: DeploySpec | None, fly: FlyClient, disp
 
 
 class DisplayObserver:
-    """Passes the events of a deploy on to a display; with `html` it writes the report as a page as well."""
+    """Passes the events of a deploy on to a display, and to a live page; with `html` it writes the report as a page."""
 
     def __init__(self, display: Display, html: Path | None = None) -> None:
         self._display = display
         self._html = html
+        self._events: list[Event] = []
+        self.page: EventFeed | None = None
         self.has_seen_any = False
 
     def show(self, event: Event) -> None:
@@ -156,11 +165,15 @@ class DisplayObserver:
         event = in_command_terms(event)
         self.has_seen_any = True
         self._display.show(event)
+        if self.page:
+            self.page.show(event)
+        if self._html:
+            self._events.append(event)
         if not (isinstance(event, Finished) and self._html):
             return
         # A page that cannot be written changes neither the report nor the exit code.
         try:
-            write_private(self._html, event.report.to_html())
+            write_private(self._html, event.report.to_html(self._events))
         except OSError as error:
             self._display.note(f"the page could not be written to {self._html}: {error.strerror}")
         else:

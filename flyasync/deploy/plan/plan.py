@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from attrs import evolve, field, frozen
 
+from flyasync.deploy.markup import Html, tag
 from flyasync.deploy.plan.addresses import AddressType, allocation, url
 from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.duration import Estimate
@@ -331,7 +332,11 @@ class Track:
     def lines(self) -> Iterator[str]:
         """Yield the track as text."""
         yield self.machine.name
-        yield from (f"  {line}" for step in self.steps for line in step.lines())
+        yield from (f"  {line}" for line in self.step_lines())
+
+    def step_lines(self) -> Iterator[str]:
+        """Yield its steps as text."""
+        yield from (line for step in self.steps for line in step.lines())
 
 
 Widths = Mapping[LaneKey, int]
@@ -568,6 +573,19 @@ class Plan:
                 basis += f"; without the pause after wave {self.pause_after}"
             lines.append(f"  estimated time: {self.estimate} ({basis})")
         return readable("\n".join(lines))
+
+    def _repr_html_(self) -> str:
+        """Return the plan for a notebook: a table with a row for each machine of each stage, and the causes."""
+        cells = (
+            (stage.heading or "", lane.region, track.machine.name, tag("pre", "\n".join(track.step_lines())))
+            for stage in self.stages
+            for lane in stage.lanes
+            for track in lane.tracks
+        )
+        rows = [tag("tr", *(tag("td", cell, style="text-align:left") for cell in row)) for row in cells]
+        heads = tag("tr", *(tag("th", head) for head in ("stage", "region", "machine", "steps and causes")))
+        table = tag("table", tag("thead", heads), tag("tbody", *rows)) if rows else Html()
+        return tag("div", tag("p", self._headline()), table, *(tag("p", remark) for remark in self.remarks))
 
     def resource_lines(self) -> Iterator[str]:
         """Yield as text what it uses before and after; nothing if it changes nothing."""

@@ -1,11 +1,12 @@
 """DeployReport: what runs where, what was skipped, and why."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve, field, frozen
 from attrs.converters import optional
 
+from flyasync.deploy.markup import tag
 from flyasync.deploy.plan.fleet import serves
 from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.notes import public
@@ -13,16 +14,22 @@ from flyasync.deploy.plan.placement import Refusal
 from flyasync.deploy.plan.plan import Target
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.reporting.html import page
+from flyasync.deploy.reporting.page_assets import positions_of
 from flyasync.deploy.reporting.phase import Moment, Phase
 from flyasync.deploy.reporting.result import AS_OBSERVED, Failure, Result, result_of
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
 from flyasync.deploy.reporting.status import Status
 from flyasync.deploy.reporting.styles import Line, Part, Tone, indented, joined, plain
+from flyasync.deploy.reporting.timeline_replay import TimelineReplay
 from flyasync.errors import DeployFailed, LeaseHeld, NoCapacity, WaitFailed
 from flyasync.models.json.codec import omit_if_unset, structure, unstructure
 from flyasync.models.machine import machine_host
 from flyasync.models.redaction import without_passwords
+from flyasync.models.region import Region
 from flyasync.safe_text import readable
+
+if TYPE_CHECKING:  # only for an annotation: the last event holds a report
+    from flyasync.deploy.reporting.events import Event
 
 
 @frozen(kw_only=True)
@@ -557,9 +564,23 @@ class DeployReport:
         """Read a report that `to_dict` returned."""
         return structure({key: value for key, value in data.items() if key not in {"ok", "status"}}, cls)
 
-    def to_html(self) -> str:
-        """Return a self-contained HTML page with a timeline of each region and machine."""
-        return page(self)
+    def to_html(self, events: "Iterable[Event]" = (), *, regions: Iterable[Region] = ()) -> str:
+        """Return a self-contained HTML page: a recording of the deploy on a map, and a timeline of each machine.
+
+        The recording needs a script, which is in the page, and which its Content-Security-Policy allows; without
+        scripts the page shows the timeline alone. With the `events` that an observer received, the recording also shows
+        the plan and its causes. `regions` are those of `fly.platform.regions()`; by default the map has the positions
+        that Fly.io publishes.
+        """
+        from flyasync.deploy.reporting.page_events import page_event, recorded_events
+
+        recorded = [page_event(event) for event in events] or recorded_events(self)
+        return page(self, TimelineReplay.of(recorded, positions_of(regions)))
+
+    def _repr_html_(self) -> str:
+        """Return the report for a notebook: the page without its recording, in a frame that runs no script."""
+        frame = "width:100%;height:32em;border:0;background:#fff"
+        return tag("iframe", srcdoc=page(self), sandbox="allow-same-origin", style=frame, title=f"deploy of {self.app}")
 
     def __str__(self) -> str:
         return "".join(text for text, _ in self.parts())

@@ -1,0 +1,74 @@
+"""`--web`: the live page of a command, and whether a browser is opened for it."""
+
+import asyncio
+import os
+import sys
+import webbrowser
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from flyasync.api.client import FlyClient
+from flyasync.api.client_events import ClientEvent, log_event
+from flyasync.errors import FlyError
+
+if TYPE_CHECKING:
+    from flyasync.web.event_feed import EventFeed
+
+
+@frozen(kw_only=True)
+class LivePage:
+    """The settings of a live page: its port, 0 for any free one, and whether a browser may be opened."""
+
+    port: int
+    may_open: bool
+
+    @classmethod
+    def of(cls, port: int | None, *, no_open: bool) -> "LivePage | None":
+        """Return the settings of a command line, None without --web."""
+        return None if port is None else cls(port=port, may_open=not no_open)
+
+
+@asynccontextmanager
+async def live_page(page: LivePage | None, note: Callable[[str], None]) -> "AsyncIterator[EventFeed | None]":
+    """Serve a page until the end of the block, show its URL, and open it where a person can see it."""
+    if page is None:
+        yield None
+        return
+    from flyasync.web.event_feed import EventFeed
+    from flyasync.web.server import serving  # aiohttp's server loads slowly
+
+    feed = EventFeed()
+    async with serving(feed, page.port) as server:
+        note(f"live page: {server.url}")
+        if page.may_open and sys.stdout.isatty() and has_display(os.environ, sys.platform):
+            # A browser that does not return at once must not hold up the deploy.
+            await asyncio.to_thread(webbrowser.open, server.url)
+        yield feed
+
+
+def client_observer(feed: "EventFeed | None") -> Callable[[ClientEvent], None]:
+    """Return the observer of a client: the log, and the live page if there is one."""
+    if feed is None:
+        return log_event
+
+    def observe(event: ClientEvent) -> None:
+        log_event(event)
+        feed.observe(event)
+
+    return observe
+
+
+async def locate(feed: "EventFeed", fly: FlyClient) -> None:
+    """Put the platform's regions on the map of a page; if they cannot be read, it has those that Fly.io publishes."""
+    with suppress(FlyError):
+        feed.locate((await fly.platform.regions()).regions)
+
+
+def has_display(environment: Mapping[str, str], platform: str) -> bool:
+    """Whether this machine can show a browser: always on macOS and Windows, else with an X or Wayland display."""
+    if "SSH_CONNECTION" in environment:
+        return False
+    return platform in {"darwin", "win32"} or bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))

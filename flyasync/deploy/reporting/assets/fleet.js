@@ -1,0 +1,234 @@
+// The state of a fleet, from the events of a deploy in order; it knows nothing of the page.
+
+const LOG_LENGTH = 200;
+
+export class Fleet {
+  constructor(words) {
+    this.words = words;
+    this.over = new Set(words.over);
+    this.reset();
+  }
+
+  reset() {
+    this.app = this.image = this.launch = this.strategy = null;
+    this.plan = null;
+    this.stage = null;
+    this.status = null;
+    this.summary = '';
+    this.isRollback = false;
+    this.remaining = null;
+    this.machines = new Map();
+    this.lanes = new Map();
+    this.failures = new Map();
+    this.log = [];
+    this.logged = 0;
+    this.changed = new Set();
+    this.requestIds = new Map();
+    this.watched = new Set();
+  }
+
+  look(word) {
+    return this.words.looks[word] || 'other';
+  }
+
+  sign(look) {
+    return this.words.signs[look] || '';
+  }
+
+  apply(event) {
+    const handler = {
+      planned: this.onPlan,
+      progress: this.onProgress,
+      request: this.onRequest,
+      refused: this.onRefused,
+      status: this.onStatus,
+      finished: this.onFinish,
+    }[event.event];
+    if (handler) handler.call(this, event);
+  }
+
+  onPlan({at, plan, last, watch}) {
+    // A second plan is the rollback.
+    this.isRollback = this.plan !== null;
+    Object.assign(this, {plan, app: plan.app, image: plan.image, launch: plan.launch, strategy: plan.strategy});
+    this.remaining = estimate(plan, 'seconds', at);
+    for (const {name, region, machine_id: id} of plan.machines) {
+      const machine = this.machine(name, region);
+      machine.last = last[name] || null;
+      machine.watch = watch[name] || 0;
+      machine.id = id || machine.id;
+      machine.isDone = false;
+      this.changed.add(machine);
+    }
+    for (const lane of this.lanes.values()) lane.width = null;
+    for (const stage of plan.stages) {
+      for (const {region, width} of stage.regions) if (width) this.lane(region).width = width;
+    }
+    this.write(at, this.isRollback ? 'rolling back' : 'the plan is made', null, 'changing');
+  }
+
+  onProgress(event) {
+    const {at, name, asked, region, phase, detail} = event;
+    const machine = this.machine(name, asked);
+    machine.region = region;
+    machine.id = event.machine_id || machine.id;
+    machine.began ??= at;
+    machine.at = at;
+    machine.phase = phase;
+    machine.look = this.look(phase);
+    machine.detail = detail || '';
+    if (phase === 'created' || phase === 'updated' || phase === 'kept') machine.isNew = true;
+    const isLost = this.over.has(phase) && phase !== machine.last;
+    machine.isDone = phase === machine.last && !machine.watch;
+    // No event reports the end of a watch.
+    machine.doneAt = phase === 'watching' ? at + machine.watch : null;
+    if (machine.doneAt !== null) this.watched.add(machine);
+    if (machine.isDone) machine.seconds = at - machine.began;
+    if (isLost) this.fail(machine, at, [detail || phase], event.request_id || this.requestIds.get(name));
+    if ('left_least' in event || 'left' in event) this.remaining = estimate(event, 'left', at);
+    this.changed.add(machine);
+    this.write(at, phase + (detail ? `: ${detail}` : ''), machine, machine.look);
+  }
+
+  // A request that failed: the id is what Fly.io's support asks for.
+  onRequest({at, machine, operation, identifier, error, status, request_id: id}) {
+    if (id && machine) this.requestIds.set(machine, id);
+    const text = `${operation} ${identifier}: ${error || status}${id ? `, request ${id}` : ''}`;
+    this.write(at, text, this.machines.get(machine) || null, 'warning');
+  }
+
+  onRefused({at, machine, operation, identifier, message, pause}) {
+    const text = `${operation} ${identifier}: ${message}; again in ${pause} s`;
+    this.write(at, text, this.machines.get(machine) || null, 'warning');
+  }
+
+  // The observed state of an app: machines in trouble first.
+  onStatus({at, app, machines}) {
+    this.app = app;
+    const gone = new Set(this.machines.keys());
+    for (const row of machines) {
+      const machine = this.machine(row.id, row.region);
+      gone.delete(row.id);
+      const look = row.trouble ? 'bad' : row.serves ? 'good' : row.state === 'started' ? 'checking' : 'gone';
+      const text = [row.state, row.trouble, row.image].join('\n');
+      if (machine.text !== text) {
+        if (machine.text) this.write(at, row.trouble || row.state, machine, look);
+        Object.assign(machine, {text, at, look, phase: row.state, id: row.id, detail: row.trouble || '', isNew: true});
+        Object.assign(machine, {title: row.name, image: row.image, isDone: row.serves});
+        this.changed.add(machine);
+      }
+      if (row.trouble) this.fail(machine, at, [row.trouble], null);
+      else this.failures.delete(machine.name);
+    }
+    for (const name of gone) {
+      const machine = this.machines.get(name);
+      this.machines.delete(name);
+      this.failures.delete(name);
+      this.lane(machine.asked).machines.delete(machine);
+      machine.isGone = true;
+      this.changed.add(machine);
+      this.write(at, 'gone', machine, 'gone');
+    }
+  }
+
+  onFinish({at, status, summary, machines, rollback}) {
+    this.status = status;
+    this.summary = summary;
+    this.remaining = null;
+    const after = new Map((rollback || []).map(row => [row.name, row]));
+    for (const row of machines) {
+      const machine = this.machines.get(row.name);
+      if (!machine) continue;
+      machine.result = row.result;
+      machine.id = row.machine_id || machine.id;
+      machine.look = this.look(row.result);
+      machine.isDone = machine.look === 'good' || row.result === 'retired';
+      this.changed.add(machine);
+      const isBad = machine.look === 'bad' || row.result === 'skipped' || row.result === 'unknown';
+      if (row.reasons && (isBad || this.failures.has(row.name))) this.fail(machine, at, row.reasons, row.request_id);
+      else if (!isBad && !after.has(row.name)) this.failures.delete(row.name);
+    }
+    this.write(at, `${status}: ${summary}`, null, this.look(status));
+  }
+
+  fail(machine, at, reasons, requestId) {
+    const known = this.failures.get(machine.name);
+    const id = requestId || (known && known.id) || null;
+    if (known && known.id === id && known.reasons.join() === reasons.join()) return;
+    this.failures.set(machine.name, {machine, at: known ? known.at : at, reasons, id});
+  }
+
+  machine(name, region) {
+    let machine = this.machines.get(name);
+    if (!machine) {
+      machine = {name, title: name, asked: region, region, phase: null, look: 'waiting', last: null, id: null};
+      Object.assign(machine, {detail: '', began: null, at: 0, watch: 0, isNew: false, isDone: false, result: null});
+      this.machines.set(name, machine);
+      this.lane(region).machines.add(machine);
+      this.changed.add(machine);
+    }
+    return machine;
+  }
+
+  lane(region) {
+    let lane = this.lanes.get(region);
+    if (!lane) this.lanes.set(region, (lane = {region, width: null, machines: new Set()}));
+    return lane;
+  }
+
+  write(at, text, machine, look) {
+    this.log.push({at, text, machine, look});
+    this.logged += 1;
+    if (this.log.length > LOG_LENGTH) this.log.shift();
+  }
+
+  // Mark the machines as done whose watch has ended by now.
+  settle(now) {
+    for (const machine of this.watched) {
+      if (machine.doneAt !== null && machine.doneAt > now) continue;
+      this.watched.delete(machine);
+      if (machine.doneAt === null || machine.result) continue;
+      Object.assign(machine, {isDone: true, look: 'good', seconds: now - machine.began});
+      this.changed.add(machine);
+    }
+  }
+
+  // How many machines there are, how many are as planned, and how many have failed.
+  count(machines = this.machines.values()) {
+    const counts = {all: 0, done: 0, failed: 0, begun: 0};
+    for (const machine of machines) {
+      counts.all += 1;
+      if (this.failures.has(machine.name)) counts.failed += 1;
+      else if (machine.isDone) counts.done += 1;
+      else if (machine.phase) counts.begun += 1;
+    }
+    return counts;
+  }
+
+  // The time left of a lane, from the machines that this run has finished; null while none has.
+  laneLeft(lane, now, typical) {
+    const {all, done, failed} = this.count(lane.machines);
+    const open = all - done - failed;
+    if (!open || this.status) return 0;
+    if (typical === null) return null;
+    let longest = 0;
+    for (const machine of lane.machines) {
+      if (machine.began !== null && !machine.isDone) longest = Math.max(longest, now - machine.began);
+    }
+    const rounds = Math.ceil(open / (lane.width || open));
+    return Math.max(1, rounds * typical - Math.min(longest, typical));
+  }
+
+  // The median of the seconds that machines of this run took; null while none is done.
+  typicalSeconds() {
+    const times = [];
+    for (const machine of this.machines.values()) if (machine.seconds !== undefined) times.push(machine.seconds);
+    times.sort((a, b) => a - b);
+    return times.length ? times[times.length >> 1] : null;
+  }
+}
+
+function estimate(data, name, at) {
+  const [likely, least, most] = [data[name], data[`${name}_least`], data[`${name}_most`]];
+  return likely == null && least == null ? null : {likely, least, most, at};
+}

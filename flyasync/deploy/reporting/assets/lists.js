@@ -1,0 +1,204 @@
+// The lists below the map: failures, lanes with their machines, queues of the limits, the plan and the events.
+
+import {duration, element, fill, phaseText, style, version, write} from './elements.js';
+
+export class FailureList {
+  constructor(section, list, fleet) {
+    Object.assign(this, {section, list, fleet, rows: new Map()});
+  }
+
+  draw() {
+    const {failures} = this.fleet;
+    if (!failures.size && !this.rows.size) return;
+    this.section.hidden = !failures.size;
+    for (const [name, row] of this.rows) {
+      if (failures.get(name) === row.failure) continue;
+      row.item.remove();
+      this.rows.delete(name);
+    }
+    for (const [name, failure] of failures) {
+      if (this.rows.has(name)) continue;
+      const {machine, reasons, id} = failure;
+      const where = machine.region === machine.asked ? machine.asked : `${machine.asked} → ${machine.region}`;
+      const item = element('li', {}, element('b', {}, machine.title), ` in ${where}`, ...reasons.map(reason => element('p', {}, reason)));
+      const shown = [id && `request ${id}`, machine.id && `machine ${machine.id}`].filter(Boolean).join(', ');
+      if (shown) item.append(element('p', {}, element('code', {}, shown)));
+      this.list.append(item);
+      this.rows.set(name, {item, failure});
+    }
+  }
+}
+
+export class LaneList {
+  constructor(list, fleet) {
+    Object.assign(this, {list, fleet});
+    this.reset();
+  }
+
+  reset() {
+    this.lanes = new Map();
+    this.rows = new Map();
+    this.order = '';
+    this.list.replaceChildren();
+  }
+
+  update(machine) {
+    const lane = this.lane(machine.asked);
+    lane.isChanged = true;
+    let row = this.rows.get(machine);
+    if (machine.isGone) {
+      row?.item.remove();
+      this.rows.delete(machine);
+      return;
+    }
+    // Rows of a closed lane are made when it is opened.
+    if (!row && !lane.item.open) return;
+    if (!row) {
+      const cells = {name: element('b'), phase: element('span'), more: element('span', {class: 'more'})};
+      row = {...cells, item: element('li', {}, cells.phase, cells.name, cells.more)};
+      this.rows.set(machine, row);
+      lane.machines.append(row.item);
+    }
+    const moved = machine.region === machine.asked ? '' : ` → ${machine.region}`;
+    const sign = this.fleet.sign(machine.look);
+    style(row.phase, `state ${machine.look}`);
+    write(row.phase, `${sign ? `${sign} ` : ''}${phaseText(machine)}`);
+    write(row.name, machine.title + moved);
+    write(row.more, [machine.id, version(machine, this.fleet), machine.detail].filter(Boolean).join(' · '));
+  }
+
+  lane(region) {
+    let lane = this.lanes.get(region);
+    if (!lane) {
+      const [name, count, left] = [element('b'), element('span'), element('span', {class: 'left'})];
+      const [done, failed] = [element('i', {class: 'good'}), element('i', {class: 'bad'})];
+      const bar = element('span', {class: 'track', 'aria-hidden': 'true'}, done, failed);
+      const machines = element('ul');
+      const item = element('details', {}, element('summary', {}, name, bar, count, left), machines);
+      name.textContent = region;
+      lane = {region, item, count, left, done, failed, machines, isChanged: true};
+      item.addEventListener('toggle', () => this.fill(lane));
+      this.lanes.set(region, lane);
+      this.list.append(item);
+    }
+    return lane;
+  }
+
+  fill(lane) {
+    if (!lane.item.open) return;
+    for (const machine of this.fleet.lanes.get(lane.region)?.machines || []) this.update(machine);
+  }
+
+  open(region) {
+    // A machine may be in another region than the one that it was planned for.
+    const asked = this.lanes.has(region) ? region : [...this.fleet.machines.values()].find(each => each.region === region)?.asked;
+    const lane = this.lanes.get(asked);
+    if (!lane) return;
+    lane.item.open = true;
+    lane.item.firstChild.focus();
+    lane.item.scrollIntoView({block: 'nearest'});
+  }
+
+  draw(now, isTick) {
+    const typical = isTick ? this.fleet.typicalSeconds() : null;
+    for (const [region, lane] of this.lanes) {
+      const known = this.fleet.lanes.get(region);
+      if (!known || !(isTick || lane.isChanged)) continue;
+      if (lane.isChanged) {
+        const {all, done, failed} = this.fleet.count(known.machines);
+        fill(lane.done, lane.failed, done, failed, all);
+        write(lane.count, `${done} of ${all}${failed ? `, ${failed} failed` : ''}`);
+        style(lane.item, failed ? 'failed' : '');
+        lane.isFailed = failed > 0;
+        lane.isChanged = false;
+      }
+      if (!isTick) continue;
+      const left = this.fleet.plan ? this.fleet.laneLeft(known, now, typical) : 0;
+      write(lane.left, left === null ? 'time left unknown' : left ? `${duration(left)} left` : '');
+    }
+    if (isTick) this.sort();
+  }
+
+  // Lanes with failures first; the others stay in the order of the plan.
+  sort() {
+    const first = [...this.lanes.values()].filter(lane => lane.isFailed);
+    const order = first.map(lane => lane.region).join();
+    if (order === this.order || this.list.contains(document.activeElement)) return;
+    this.order = order;
+    this.list.prepend(...first.map(lane => lane.item));
+  }
+}
+
+export class LimitList {
+  constructor(section, list) {
+    Object.assign(this, {section, list});
+  }
+
+  draw(limits) {
+    const {queues, paused, at} = limits;
+    this.section.hidden = !queues.length && !paused.length;
+    const rows = queues.map(({operation, identifier, waiting, oldest, who}) => {
+      const more = waiting > who.length ? ' and others' : '';
+      return `${operation} ${identifier}: ${waiting} waiting, the first for ${duration(at - oldest)}${who.length ? `: ${who.join(', ')}${more}` : ''}`;
+    });
+    rows.push(...paused.map(({operation, identifier, until}) => `${operation} ${identifier || 'of all'}: paused by a 429, ${duration(Math.max(0, until - at))} left`));
+    while (this.list.children.length > rows.length) this.list.lastChild.remove();
+    while (this.list.children.length < rows.length) this.list.append(element('li'));
+    rows.forEach((text, index) => write(this.list.children[index], text));
+  }
+}
+
+const MOST_ROWS = 50;
+
+export class EventLog {
+  constructor(list, fleet) {
+    Object.assign(this, {list, fleet, written: 0});
+  }
+
+  reset() {
+    this.written = 0;
+    this.list.replaceChildren();
+  }
+
+  draw() {
+    const {log, logged} = this.fleet;
+    const fresh = Math.min(logged - this.written, MOST_ROWS, log.length);
+    if (!fresh) return;
+    this.written = logged;
+    const rows = log.slice(-fresh).reverse().map(({at, text, machine, look}) => {
+      const sign = this.fleet.sign(look);
+      const name = machine ? element('b', {}, machine.title) : null;
+      return element('li', {class: look}, element('time', {}, `${at.toFixed(1)} s`), name, `${sign} ${text}`);
+    });
+    this.list.prepend(...rows);
+    while (this.list.children.length > MOST_ROWS) this.list.lastChild.remove();
+  }
+}
+
+// The plan: its stages, and below each region the steps of its machines with their causes.
+export function planElements(plan) {
+  const titles = plan.stages.map(stage => `${stage.title || 'create'}${stage.point_of_no_return ? ' (point of no return)' : ''}`);
+  const stages = plan.stages.map((stage, index) => {
+    const machines = plan.machines.filter(each => (each.stage || 1) === stage.stage);
+    const regions = stage.regions.map(({region, width}) => {
+      const those = machines.filter(each => each.region === region);
+      const head = `${region}: ${those.length} machines${width ? `, ${width} at a time` : ''}`;
+      return lazily(element('details', {}, element('summary', {}, head)), () => element('ul', {}, ...those.map(planned)));
+    });
+    return element('li', {}, element('b', {}, titles[index]), ...regions);
+  });
+  return [...plan.remarks.map(remark => element('p', {}, remark)), element('ol', {}, ...stages)];
+}
+
+function planned({name, machine_id: id, steps}) {
+  const lines = steps.map(({step, cause, changes}) => {
+    const below = (changes || []).map(change => element('li', {}, element('code', {}, change)));
+    return element('li', {}, `${step.replaceAll('_', ' ')}: ${cause}`, below.length ? element('ul', {}, ...below) : null);
+  });
+  return element('li', {}, element('b', {}, name), id ? ` ${id}` : '', element('ul', {}, ...lines));
+}
+
+function lazily(details, make) {
+  details.addEventListener('toggle', () => details.append(make()), {once: true});
+  return details;
+}

@@ -1,0 +1,43 @@
+// Show a recording that is in the page, or else the events that the server sends.
+
+import {byId, write} from './elements.js';
+import {Page, Slider} from './page.js';
+
+function replay(recording) {
+  new Slider(new Page(recording), recording.events);
+}
+
+function live() {
+  const source = new EventSource('events');
+  let page = null;
+  let events = [];
+  const on = (name, handle) => source.addEventListener(name, message => handle(JSON.parse(message.data)));
+  const receive = ({now, events: fresh, limits}) => {
+    const received = performance.now();
+    page.clock = () => now + (page.fleet.status ? 0 : (performance.now() - received) / 1000);
+    events.push(...fresh);
+    page.apply(fresh);
+    if (limits) page.limits.draw(limits);
+  };
+  // Everything so far: what a page opened late, or after a lost connection, has missed.
+  on('snapshot', snapshot => {
+    write(byId('connection'), 'live');
+    if (page) page.show([]);
+    else page = new Page(snapshot);
+    events = [];
+    receive(snapshot);
+  });
+  on('batch', receive);
+  on('end', () => {
+    source.close();
+    clearInterval(ticking);
+    write(byId('connection'), 'the command has ended');
+    if (page && page.fleet.status) new Slider(page, events);
+  });
+  source.onerror = () => write(byId('connection'), 'the command does not answer; trying again');
+  const ticking = setInterval(() => page && page.ask(), 1000);
+}
+
+const recording = byId('recording');
+if (recording) replay(JSON.parse(recording.textContent));
+else live();

@@ -1,0 +1,146 @@
+"""The feed of a live page: everything that has happened, from which each page reads at its own speed."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import Any
+
+from flyasync.api.client_events import Attempt, ClientEvent, Outlasting
+from flyasync.deploy.reporting.events import Event
+from flyasync.deploy.reporting.page_assets import positions_of
+from flyasync.deploy.reporting.page_events import page_event
+from flyasync.deploy.reporting.timeline_replay import page_words
+from flyasync.models.redaction import without_passwords
+from flyasync.models.region import Region
+from flyasync.web.limit_queues import LimitQueues, machine_of
+
+EVERY = 0.1
+"""The minimum time between two messages to a page, in seconds."""
+
+LIMITS_EVERY = 0.5
+"""The minimum time between two states of the rate limits, in seconds."""
+
+Json = dict[str, Any]
+
+
+class EventFeed:
+    """What a page shows, in order: the events of a deploy, the failed requests, and the queues of the rate limits.
+
+    A page holds a position in it, and no queue: a slow or closed page costs no memory. Events become JSON only when the
+    first page reads them.
+    """
+
+    def __init__(self) -> None:
+        self._positions = positions_of(())
+        self._loop = asyncio.get_running_loop()
+        self._zero = self._loop.time()
+        self._events: list[Json | Callable[[], Json]] = []
+        self._queues = LimitQueues()
+        self._news = asyncio.Event()
+        self._is_closed = False
+        self._readers = 0
+        self._drained = asyncio.Event()
+
+    def locate(self, regions: Iterable[Region]) -> None:
+        """Put the platform's regions on the map; until then it has the positions that Fly.io publishes."""
+        self._positions = positions_of(regions)
+
+    def show(self, event: Event) -> None:
+        """Add an event of the deploy."""
+        self._zero = self._loop.time() - event.at  # the clock of the page is that of the deploy
+        self._add(lambda: page_event(event))
+
+    def add(self, event: Json) -> None:
+        """Add an event that is JSON already; `at` is added to it."""
+        self._add({"at": self._now, **event})
+
+    def observe(self, event: ClientEvent) -> None:
+        """Add an event of the client: a request that failed, a refusal that is retried, a queue or a pause."""
+        match event:
+            case Attempt() if not event.went_well:
+                self.add(
+                    {
+                        "event": "request",
+                        "machine": machine_of(event.span),
+                        "operation": event.operation,
+                        "identifier": event.identifier,
+                        "error": event.error,
+                        "status": event.status,
+                        "request_id": event.request_id,
+                    }
+                )
+            case Outlasting(times=1):
+                self.add(
+                    {
+                        "event": "refused",
+                        "machine": machine_of(event.span),
+                        "operation": event.operation,
+                        "identifier": event.identifier,
+                        "message": without_passwords(event.message),
+                        "pause": round(event.pause, 1),
+                    }
+                )
+            case _:
+                self._queues.record(event)
+
+    async def read(self) -> AsyncGenerator[tuple[str, Json], None]:
+        """Yield the name and the content of each message to a page: a snapshot, then what is new, then the end."""
+        self._readers += 1
+        self._drained.clear()
+        try:
+            position, revision, limits_at = len(self._events), self._queues.revision, self._loop.time()
+            snapshot = {"words": page_words(), "positions": self._positions, **self._since(0)}
+            yield "snapshot", {**snapshot, "limits": self._queues.as_json(self._zero)}
+            while not (self._is_closed and position == len(self._events)):
+                # 1. Wait for news; the queues of the limits are news too, but they change too often to wait for.
+                self._news.clear()
+                if position == len(self._events) and not self._is_closed:
+                    await self._news_within(LIMITS_EVERY)
+                # 2. All that is new is one message. The limits are in it if they have changed, but not in every one.
+                news = self._since(position)
+                position = len(self._events)
+                if revision != self._queues.revision and self._loop.time() - limits_at >= LIMITS_EVERY:
+                    revision, limits_at = self._queues.revision, self._loop.time()
+                    news["limits"] = self._queues.as_json(self._zero)
+                if news["events"] or "limits" in news:
+                    yield "batch", news
+                # 3. What happens meanwhile is in the next message.
+                if not self._is_closed:
+                    await asyncio.sleep(EVERY)
+            yield "end", {}
+        finally:
+            self._readers -= 1
+            if not self._readers:
+                self._drained.set()
+
+    async def close(self, patience: float) -> None:
+        """Send the end to the pages, and wait at most `patience` seconds until they have read everything."""
+        self._is_closed = True
+        self._news.set()
+        if self._readers:
+            try:
+                async with asyncio.timeout(patience):
+                    await self._drained.wait()
+            except TimeoutError:
+                return
+
+    @property
+    def _now(self) -> float:
+        return round(self._loop.time() - self._zero, 3)
+
+    def _add(self, event: Json | Callable[[], Json]) -> None:
+        self._events.append(event)
+        self._news.set()
+
+    async def _news_within(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    def _since(self, position: int) -> Json:
+        for number in range(position, len(self._events)):
+            event = self._events[number]
+            if callable(event):
+                self._events[number] = event()
+        return {"now": self._now, "events": self._events[position:]}

@@ -1,0 +1,223 @@
+"""The page in Chromium: a deploy with two failing regions, followed live, and then as the recording in its report."""
+
+import asyncio
+import os
+import queue
+import shutil
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from flyasync.cli.deploy.job import DeployJob
+from flyasync.cli.deploy.lines import Lines
+from flyasync.cli.deploy.rehearsal import Rehearsal
+from flyasync.cli.deploy.run import run_deploy
+from flyasync.cli.shared.live_page import LivePage
+from flyasync.deploy.builder import DeployBuilder
+from flyasync.emulator import Fault
+
+pytestmark = pytest.mark.browser
+
+DESKTOP = {"width": 1280, "height": 900}
+TABLET = {"width": 768, "height": 1024}
+PHONE = {"width": 390, "height": 844}
+
+
+class Notes(StringIO):
+    """The stream for notes, from which another thread takes the URL."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: queue.Queue[str] = queue.Queue()
+
+    def write(self, text: str) -> int:
+        self.lines.put(text)
+        return len(text)
+
+
+class Rollout:
+    """A deploy in a thread of its own, in real time, with a live page: lhr is full, and machines in fra crash."""
+
+    def __init__(self, html: Path) -> None:
+        builder = DeployBuilder("web").to_regions("iad", "lhr", "fra", "nrt").count(2).with_image("nginx:2")
+        self.job = DeployJob(
+            builder=builder.with_launch("v2").wait_for(timeout=20).immediate(),
+            html=html,
+            rehearsal=Rehearsal(capacity={"lhr": 0}, boot=0.5, faults=(Fault(does="crash", region="fra"),)),
+            web=LivePage(port=0, may_open=False),
+        )
+        self.notes = Notes()
+        self.thread = Thread(target=lambda: asyncio.run(run_deploy(self.job, Lines(StringIO(), self.notes))))
+
+    def __enter__(self) -> str:
+        self.thread.start()
+        return self.notes.lines.get(timeout=20).split("live page: ")[1].strip()
+
+    def __exit__(self, *_: object) -> None:
+        self.thread.join(timeout=60)
+        assert not self.thread.is_alive()
+
+
+class Tab:
+    """A page of the browser that records errors, and requests that leave its origin."""
+
+    def __init__(self, browser: Any, address: str, viewport: dict[str, int], scheme: str = "light") -> None:
+        self.page = browser.new_page(viewport=viewport, color_scheme=scheme)
+        self.faults: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda it: self.faults.extend([it.text] if it.type in {"error", "warning"} else []))
+        self.page.on("pageerror", lambda it: self.faults.append(str(it)))
+        self.page.on("request", lambda it: self.requests.append(it.url))
+        self.page.goto(address)
+
+    @property
+    def overflow(self) -> int:
+        width: int = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        return width
+
+    def serious(self) -> list[str]:
+        """Return what axe-core finds that is serious or critical."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in {"serious", "critical"}
+        ]
+
+    def shoot(self, name: str) -> None:
+        if folder := os.environ.get("FLYASYNC_SCREENSHOTS"):
+            self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    assert chromium, "Chromium is not installed: apt-get install chromium"
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("report") / "report.html"
+
+
+@pytest.fixture(scope="module")
+def watched(browser: Any, saved: Path) -> Tab:
+    """Return the tab that has followed a whole deploy; the first half is also in the middle of the run."""
+    with Rollout(saved) as url:
+        tab = Tab(browser, url, DESKTOP)
+        closed = Tab(browser, url, PHONE)
+        closed.page.get_by_text("planning").or_(closed.page.get_by_text("running")).first.wait_for()
+        closed.page.close()
+        tab.page.locator("#failure-list li").first.wait_for()
+        # In the middle: a failure is known, and the others go on.
+        tab.midway = tab.page.locator("#count").inner_text()  # type: ignore[attr-defined]
+        tab.shoot("live-midway")
+        late = Tab(browser, url, DESKTOP)
+        late.page.locator("#failure-list li").first.wait_for()
+        tab.late = late  # type: ignore[attr-defined]
+        tab.page.get_by_text("the command has ended").wait_for(timeout=40_000)
+    assert all(request.startswith(url) for request in tab.requests)
+    return tab
+
+
+def test_the_page_reports_the_failures_in_the_words_of_the_api(watched: Tab) -> None:
+    page = watched.page
+    assert page.locator("#status").inner_text() == "✕ requirement missed"
+    assert page.locator("#count").inner_text() == "4 of 8 done, 4 failed"
+    shown = page.locator("#failure-list").inner_text()
+    assert 'lhr has no room (region): "could not find a candidate host"' in shown
+    assert "request 01" in shown
+    assert "exit code 1" in shown
+    assert watched.faults == []
+
+
+def test_a_failure_was_shown_while_the_others_went_on(watched: Tab) -> None:
+    assert "failed" in watched.midway  # type: ignore[attr-defined]
+    assert "4 of 8 done" not in watched.midway  # type: ignore[attr-defined]
+
+
+def test_a_page_that_is_opened_late_shows_the_same(watched: Tab) -> None:
+    late: Tab = watched.late  # type: ignore[attr-defined]
+    late.page.get_by_text("the command has ended").wait_for()
+    for each in ("#count", "#failure-list", "#lane-list"):
+        assert late.page.locator(each).inner_text() == watched.page.locator(each).inner_text()
+    assert late.faults == []
+
+
+def test_the_plan_shows_its_causes(watched: Tab) -> None:
+    watched.page.locator("#plan > summary").click()
+    watched.page.locator("#plan-text summary", has_text="iad").click()
+    watched.page.locator("#plan-text li", has_text="create: ").first.wait_for()
+
+
+def test_regions_can_be_chosen_with_the_keyboard(watched: Tab) -> None:
+    page = watched.page
+    page.locator("#map .region[tabindex='0']").focus()
+    seen = set()
+    for _ in range(4):
+        seen.add(page.evaluate("document.activeElement.dataset.region"))
+        page.keyboard.press("ArrowRight")
+    assert seen == {"iad", "lhr", "fra", "nrt"}
+    page.locator("#map .region[data-region='lhr']").focus()
+    page.keyboard.press("Enter")
+    lane = page.locator("#lane-list details", has_text="lhr")
+    assert lane.get_attribute("open") is not None
+    assert "v2" in lane.inner_text() or "app-lhr-1" in lane.inner_text()
+    assert "skipped" in lane.inner_text()
+
+
+def test_a_screen_reader_hears_the_result(watched: Tab) -> None:
+    assert watched.page.get_by_role("status").inner_text().startswith("requirement missed.")
+    label = watched.page.locator("#map .region[data-region='lhr']").get_attribute("aria-label")
+    assert label == "lhr: 0 of 2 done, 2 failed"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_the_live_page(watched: Tab, scheme: str) -> None:
+    watched.page.emulate_media(color_scheme=scheme)
+    assert watched.serious() == []
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "light"), (TABLET, "dark"), (PHONE, "dark")])
+def test_the_report_is_a_recording_that_loads_nothing(
+    watched: Tab, saved: Path, browser: Any, viewport: dict[str, int], scheme: str
+) -> None:
+    tab = Tab(browser, saved.as_uri(), viewport, scheme)
+    assert tab.page.locator("#count").inner_text() == "4 of 8 done, 4 failed"
+    assert tab.page.locator("#failure-list").inner_text() == watched.page.locator("#failure-list").inner_text()
+    assert tab.requests == [saved.as_uri()]
+    assert tab.overflow <= 0
+    assert tab.serious() == []
+    assert tab.faults == []
+    tab.shoot(f"report-{viewport['width']}")
+
+
+def test_the_slider_shows_an_earlier_moment(watched: Tab, saved: Path, browser: Any) -> None:
+    page = Tab(browser, saved.as_uri(), DESKTOP).page
+    slider = page.get_by_label("Time")
+    slider.focus()
+    page.keyboard.press("Home")
+    page.locator("#count", has_text="0 of 8 done").wait_for()
+    assert page.locator("#failures").is_hidden()
+    assert page.locator("#log-list li").count() == 1
+    assert slider.get_attribute("aria-valuetext").startswith(f"{float(slider.get_attribute('min')):.1f} of ")
+    page.keyboard.press("End")
+    page.locator("#count", has_text="4 of 8 done, 4 failed").wait_for()
+
+
+def test_without_scripts_the_report_shows_its_timeline(watched: Tab, saved: Path, browser: Any) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(saved.as_uri())
+    assert page.locator("#live").is_hidden()
+    assert page.locator("tr.machine").count() == 8
