@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Protocol, Unpack
 
 from attrs import Factory, define, frozen
 
 from flyasync.api.machines.create_once import CreateOnce, CreateOptions, Creation
 from flyasync.api.machines.shared_lists import SharedLists
+from flyasync.api.machines.wait import LAST_CHECK, why_late
 from flyasync.cancellation import finished
 from flyasync.errors import AlreadyStarting, FlyError, LeaseHeld, NameTaken, NotFound, WaitFailed, WrongState
 from flyasync.models.config import MachineConfig
@@ -120,10 +122,12 @@ class _Call:
     def late(self, timeout: float) -> WaitFailed:
         """Return the error of a caller whose time is up."""
         subject, state = (self.machine.id, self.machine.state) if self.machine else (self.name, "missing")
-        reason = f"it was not within {timeout:g} s" + (
-            f"; the last start was refused: {self.refusal}" * bool(self.refusal)
-        )
-        return WaitFailed(self.app, subject, wanted="started", state=state, reason=reason, hopeless=False)
+        if self.machine and state == "started":
+            wanted, reason = "healthy", why_late(self.machine, expected_checks(self.machine.config), timeout)
+        else:
+            refused = f"; the last start was refused: {self.refusal}" if self.refusal else ""
+            wanted, reason = "started", f"{why_late(None, 0, timeout)}{refused}"
+        return WaitFailed(self.app, subject, wanted=wanted, state=state, reason=reason, hopeless=False)
 
     def result(self) -> Ensured:
         """Return what was done."""
@@ -153,19 +157,30 @@ class EnsureRunning:
             new = _Call(app, name, config, options)
             task = asyncio.create_task(self._run(new), name=f"ensure_running {app}/{name}")
             self._tasks[key] = new, task
-            task.add_done_callback(lambda _: self._tasks.pop(key))
+            task.add_done_callback(partial(self._forget, key))
         call, task = self._tasks[key]
         call.join()
         try:
             async with asyncio.timeout(timeout):
                 return await asyncio.shield(task)
         except TimeoutError as error:
+            if call.machine and call.machine.state == "started":  # its checks do not pass: read which
+                with suppress(FlyError, TimeoutError):
+                    async with asyncio.timeout(LAST_CHECK):
+                        await self._read(call)
             raise call.late(timeout) from error
         finally:
-            # The last caller leaves before the end. A create that was sent is awaited, as `create_once` promises.
+            # The last caller leaves before the end. A create that was sent is awaited, as `create_once` promises. Who
+            # calls meanwhile begins anew, since this task ends with a cancellation; names are unique in an app.
             if call.leave() and not task.done():
+                self._forget(key, task)
                 task.cancel()
                 await finished(asyncio.wait([task]))
+
+    def _forget(self, key: tuple[str, str], task: "asyncio.Task[Ensured]") -> None:
+        """Let no more callers join the task."""
+        if key in self._tasks and self._tasks[key][1] is task:
+            del self._tasks[key]
 
     async def _run(self, call: _Call) -> Ensured:
         with call.timed("find"):

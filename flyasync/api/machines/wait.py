@@ -210,7 +210,7 @@ class Waits:
                     async with asyncio.timeout(LAST_CHECK):
                         if wait.is_met_by(wait.note(await self._get(wait))):
                             return wait
-            raise wait.failed(_why_late(wait, timeout), hopeless=False) from error
+            raise wait.failed(why_late(wait.machine, wait.checks, timeout), hopeless=False) from error
         finally:
             poller.leave(few=self._direct // 4)
             if not poller.waits:
@@ -285,10 +285,10 @@ class Waits:
             return await self._get_machine(wait.app, wait.machine_id)
 
 
-def _why_late(wait: Wait, timeout: float) -> str:
-    """Return the reason of a wait that timed out, with the checks that do not pass."""
-    failing = wait.machine.failing_checks if wait.machine else ()
-    checks = "".join(f", check {check.name} is {check.status}: {check.output}" for check in failing)
-    reported = len(wait.machine.reported_checks) if wait.machine else 0
-    missing = f", {reported} of {wait.checks} checks have reported" if reported < wait.checks else ""
-    return f"it was not within {round(timeout, 1):g} s{checks}{missing}"
+def why_late(machine: Machine | None, checks: int, timeout: float) -> str:
+    """Return the reason of a wait that timed out: the checks of the machine, as last read, that do not pass."""
+    failing = machine.failing_checks if machine else ()
+    failures = "".join(f", check {check.name} is {check.status}: {check.output}" for check in failing)
+    reported = len(machine.reported_checks) if machine else 0
+    missing = f", {reported} of {checks} checks have reported" if reported < checks else ""
+    return f"it was not within {round(timeout, 1):g} s{failures}{missing}"

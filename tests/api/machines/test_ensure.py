@@ -8,6 +8,7 @@ from flyasync.api.machines.ensure import Ensured
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import BadRequest, InvalidInput, WaitFailed
 from flyasync.models.config import MachineConfig
+from flyasync.models.json.codec import structure
 from tests.api.client_on_emulator import NGINX, client, count, now
 
 
@@ -157,6 +158,30 @@ async def test_the_last_caller_that_is_cancelled_waits_for_a_create_that_was_sen
     with pytest.raises(asyncio.CancelledError):
         await call
     assert made_in(emulator) == ["user-7"]
+
+
+async def test_who_calls_while_the_last_caller_is_being_cancelled_gets_the_machine(
+    emulator: Emulator, fly: FlyClient, app: str
+) -> None:
+    emulator.faults.add(Fault(does="delay", action="createMachine", seconds=5))
+    first = asyncio.create_task(fly.machines.ensure_running(app, "user-7", NGINX))
+    await asyncio.sleep(3)
+    first.cancel()
+    await asyncio.sleep(0.5)
+    ensured = await fly.machines.ensure_running(app, "user-7", NGINX)
+    assert (ensured.machine.name, ensured.machine.state) == ("user-7", "started")
+    assert made_in(emulator) == ["user-7"]
+    assert first.cancelled()
+
+
+async def test_the_error_of_a_machine_whose_checks_never_pass_names_them(
+    emulator: Emulator, fly: FlyClient, app: str
+) -> None:
+    emulator.faults.add(Fault(does="checks_never_pass"))
+    checks = {"alive": {"type": "tcp", "port": 80, "interval": "2s", "timeout": "1s"}}
+    config = structure({"image": "nginx", "checks": checks}, MachineConfig)
+    with pytest.raises(WaitFailed, match=r"is started, not healthy: it was not within 20 s, check alive is critical"):
+        await fly.machines.ensure_running(app, "user-7", config, timeout=20)
 
 
 async def test_a_machine_that_fails_is_an_error_with_its_reason(emulator: Emulator, fly: FlyClient, app: str) -> None:
