@@ -19,7 +19,7 @@ from attrs import frozen
 from benchmarks.flight import STRATEGIES, _deploy, _option, _settle, _stated, _strike, world
 from benchmarks.flight_days import DAYS
 from benchmarks.flight_fleets import NEW
-from flyasync import FlyClient
+from flyasync import FlyClient, RetryPolicy
 from flyasync.cli.deploy.replay_run import Replay
 from flyasync.testing import run_virtual
 
@@ -49,7 +49,8 @@ async def record(strategy: str, day_name: str, seed: int, path: Path) -> bool:
         builder = builder.with_env(SECRETS).roll_back_on_failure(seed % 2 == 1)
         await _strike(emulator, settler, day, seed, stack)
         token = emulator.token if "tokens" in day.options else TOKEN
-        async with FlyClient(token, base_url=emulator.url, timeout=10.0, record=path) as client:
+        retry = RetryPolicy(seed=seed)
+        async with FlyClient(token, base_url=emulator.url, retry=retry, timeout=10.0, record=path) as client:
             report, _ = await _deploy(builder, client, day, seed)
         return report is not None and not report.ok
 

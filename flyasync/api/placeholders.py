@@ -91,7 +91,8 @@ class Placeholders:
             return self._replacement(path, value)
         if path[-1:] == ("image",):
             self._publish(value, value.partition("@")[0], value.partition("@")[0].rpartition(":")[0])
-        return self._swept(path, value)
+        text = self._swept(path, value)
+        return without_passwords(text) if "@" in text else text
 
     def _publish(self, *texts: str) -> None:
         if not self._public.issuperset(texts):
@@ -139,7 +140,7 @@ def _in_request(path: Path, value: Any) -> bool:
         return found
     first, last = (path[0], str(path[-1])) if path else ("", "")
     if first == "variables":
-        return not _NAMES_A_THING.search(last)
+        return not _NAMES_A_THING.search(last) or (isinstance(value, str) and without_passwords(value) != value)
     if first == "query":
         return False
     return first in _SENT or (names_a_secret(last) and not last.startswith(_OF_TOOLS)) or contains_secret(value)

@@ -52,6 +52,17 @@ def test_a_value_that_is_also_public_is_kept_where_it_is_public() -> None:
     assert placeholders.in_response("machines.create", {"error": text}) == {"error": text}
 
 
+def test_passwords_of_urls_and_images_are_removed_everywhere() -> None:
+    placeholders = Placeholders()
+    variables = {"app": "web", "image": "me:hunter2@registry.example/web:1"}
+    sent = placeholders.in_request({"query": "query {…}", "variables": variables})
+    assert sent["variables"] == {"app": "web", "image": "redacted-1"}
+    error = {"error": "cannot reach postgres://u:hunter3@db/x"}
+    assert placeholders.in_response("machines.create", error) == {"error": "cannot reach postgres://…@db/x"}
+    digest = {"image": f"web:1@sha256:{'a' * 64}"}
+    assert placeholders.in_response("images.resolve", digest) == digest
+
+
 def test_nonces_tokens_and_output_are_replaced_and_errors_keep_their_words() -> None:
     placeholders = Placeholders()
     lease = placeholders.in_response("leases.acquire", {"status": "success", "data": {"nonce": "n1", "expires_at": 7}})

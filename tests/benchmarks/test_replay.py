@@ -8,7 +8,7 @@ from benchmarks.replay import one, only_case
 @pytest.mark.parametrize(
     "case",
     [
-        "rolling/answers lost/1",
+        "rolling/answers lost/2",
         "bluegreen/all flap/0",
         "canary/crashes/1",
         "immediate/region full/0",
