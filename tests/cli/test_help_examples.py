@@ -26,6 +26,7 @@ BEFORE = {
     "flyasync secrets deploy": DEPLOYED,
     "flyasync scale": ("deploy", "web", "--image", "nginx", "--region", "iad,lhr", "--no-config"),
     "flyasync status": DEPLOYED,
+    "flyasync watch": DEPLOYED,
     "flyasync logs": DEPLOYED,
     "flyasync releases": DEPLOYED,
     "flyasync diff": DEPLOYED,
@@ -42,6 +43,7 @@ AFTER = {
     "flyasync scale": {"iad": 2},
     "flyasync destroy": {},
     "flyasync status": {"iad": 1},
+    "flyasync watch": {"iad": 1},
     "flyasync logs": {"iad": 1},
     "flyasync releases": {"iad": 1},
     "flyasync diff": {"iad": 1},
@@ -55,8 +57,8 @@ AFTER = {
 }
 # The commands whose examples run in a folder with a fly.toml.
 IN_FOLDER = {"flyasync lint", "flyasync diff"}
-# The options of commands that run until Ctrl-C.
-ENDLESS = {"--watch", "-f"}
+# The options and commands that run until Ctrl-C.
+ENDLESS = {"--watch", "-f", "watch"}
 SECRET = b"postgres://web\n"
 
 
@@ -101,6 +103,7 @@ def words(line: str) -> list[str]:
     line = re.sub(r" --executor \S+", "", line)
     line = re.sub(r"^(flyasync emulator .*)-- .*", r"\1-- true", line)
     line = re.sub(r"^flyasync emulator", "flyasync emulator --port 0", line)
+    line = re.sub(r"--port 8000", "--port 0", line)
     assert line.startswith("flyasync ")
     return shlex.split(line)[1:]
 

@@ -72,7 +72,7 @@ def leaves(group: click.Group, *path: str) -> Iterator[tuple[str, click.Command]
 @pytest.mark.parametrize(("name", "found"), dict(leaves(main_command)).items(), ids=str)
 def test_each_command_can_answer_in_json_and_says_in_one_line_what_it_is_for(name: str, found: click.Command) -> None:
     options = {option for parameter in found.params for option in parameter.opts}
-    assert "--json" in options or name in {"emulator", "completion"}
+    assert "--json" in options or name in {"emulator", "completion", "watch"}
     assert "..." not in found.get_short_help_str(60) or name in SUMMARIES
 
 

@@ -59,6 +59,10 @@ Examples:
       --strategy canary --port 8080 --check /health --max-machines 10 \\
       --verify 'curl -fsS "http://[$FLY_PRIVATE_IP]:8080/health"' --dry-run
 \b
+  # follow the deploy on a map; keep that page in a file, with a time slider
+  flyasync deploy web --image registry.fly.io/web:v4 --port 8080 \\
+      --check /health --web --html deploy.html
+\b
   # continue after a crash; or undo the release
   flyasync deploy --resume deploy.jsonl
   flyasync deploy --resume deploy.jsonl --undo

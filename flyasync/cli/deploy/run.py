@@ -23,7 +23,7 @@ from flyasync.cli.github.workflow_commands import without_commands
 from flyasync.cli.shared.actions import is_in_actions
 from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import CHANGES, OK
-from flyasync.cli.shared.live_page import client_observer, live_page, locate
+from flyasync.cli.shared.live_page import client_observer, locate
 from flyasync.cli.shared.organizations import default_org
 from flyasync.cli.shared.output import note
 from flyasync.cli.shared.signals import run, until_signalled
@@ -101,7 +101,8 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
     spec = job.spec()  # an invalid spec is refused before a token is needed
     observer = DisplayObserver(display, job.html)
     try:
-        async with live_page(job.web, display.note) as page, job.client(client_observer(page)) as fly:
+        serving = job.web.serving(display.note) if job.web else nullcontext()
+        async with serving as page, job.client(client_observer(page)) as fly:
             if page:
                 observer.page = page
                 await locate(page, fly)

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import webbrowser
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -30,23 +29,21 @@ class LivePage:
         """Return the settings of a command line, None without --web."""
         return None if port is None else cls(port=port, may_open=not no_open)
 
+    @asynccontextmanager
+    async def serving(self, note: Callable[[str], None]) -> "AsyncIterator[EventFeed]":
+        """Serve the page until the end of the block, show its URL, and open it where a person can see it."""
+        from flyasync.web.event_feed import EventFeed
+        from flyasync.web.server import serving  # aiohttp's server loads slowly
 
-@asynccontextmanager
-async def live_page(page: LivePage | None, note: Callable[[str], None]) -> "AsyncIterator[EventFeed | None]":
-    """Serve a page until the end of the block, show its URL, and open it where a person can see it."""
-    if page is None:
-        yield None
-        return
-    from flyasync.web.event_feed import EventFeed
-    from flyasync.web.server import serving  # aiohttp's server loads slowly
+        feed = EventFeed()
+        async with serving(feed, self.port) as server:
+            note(f"live page: {server.url}")
+            if self.may_open and sys.stdout.isatty() and has_display(os.environ, sys.platform):
+                import webbrowser  # as slow
 
-    feed = EventFeed()
-    async with serving(feed, page.port) as server:
-        note(f"live page: {server.url}")
-        if page.may_open and sys.stdout.isatty() and has_display(os.environ, sys.platform):
-            # A browser that does not return at once must not hold up the deploy.
-            await asyncio.to_thread(webbrowser.open, server.url)
-        yield feed
+                # A browser that does not return at once must not hold up the deploy.
+                await asyncio.to_thread(webbrowser.open, server.url)
+            yield feed
 
 
 def client_observer(feed: "EventFeed | None") -> Callable[[ClientEvent], None]:

@@ -1,4 +1,4 @@
-"""A DeployReport as one HTML page with a timeline, which loads nothing; only the replay of the timeline in it is a script."""
+"""A DeployReport as one HTML page with a timeline. It loads nothing, and runs only the script that replays it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Final
 
 from flyasync.models.region import Region
@@ -25,6 +24,8 @@ _EXPORT = re.compile(r"^export ", re.MULTILINE)
 @cache
 def asset(name: str) -> str:
     """Return the text of a file."""
+    from importlib.resources import files  # it loads slowly, and most programs make no page
+
     return files("flyasync.deploy.reporting").joinpath("assets", name).read_text(encoding="utf-8")
 
 

@@ -95,6 +95,7 @@ export class LaneList {
     const lane = this.lanes.get(asked);
     if (!lane) return;
     lane.item.open = true;
+    this.fill(lane);
     lane.item.firstChild.focus();
     lane.item.scrollIntoView({block: 'nearest'});
   }
@@ -110,6 +111,7 @@ export class LaneList {
         write(lane.count, `${done} of ${all}${failed ? `, ${failed} failed` : ''}`);
         style(lane.item, failed ? 'failed' : '');
         lane.isFailed = failed > 0;
+        if (done + failed === all) write(lane.left, '');
         lane.isChanged = false;
       }
       if (!isTick) continue;
