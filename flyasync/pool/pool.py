@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from typing import Self, Unpack
 
 from attrs import evolve
 
 from flyasync.api.client import FlyClient
-from flyasync.cancellation import cancelled_once, unscoped
+from flyasync.cancellation import cancelled_once, ended, unscoped
 from flyasync.errors import InvalidInput
 from flyasync.models.config import MachineConfig
 from flyasync.pool.claimed import ClaimedMachine
@@ -165,8 +165,12 @@ class MachinePool:
         with unscoped():
             if self._keeping:
                 self._keeping.cancel()
-                with suppress(asyncio.CancelledError):
-                    await self._keeping
+                try:
+                    # Unlike the task itself, this raises CancelledError only if the caller is cancelled.
+                    await asyncio.wait([self._keeping])
+                except asyncio.CancelledError as first:
+                    await ended(self._keeping, first)
+                    raise
             await self._claims.ended()
 
     def _spec(self) -> PoolSpec:

@@ -76,6 +76,24 @@ async def test_a_pool_that_its_scope_closes_waits_for_the_claims_of_other_tasks(
     await claim
 
 
+async def test_a_task_that_is_cancelled_while_it_closes_a_pool_awaits_the_create_in_flight_and_is_cancelled(
+    emulator: Emulator, make_pool: MakePool
+) -> None:
+    emulator.faults.add(Fault(does="delay", action="createMachine", seconds=5))
+
+    async def use() -> None:
+        async with make_pool(ready=1):
+            await asyncio.sleep(1)
+
+    closing = asyncio.create_task(use())
+    await asyncio.sleep(2)
+    assert not closing.done()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert len(emulator.world.machines) == 1
+
+
 async def test_a_round_that_its_scope_cancels_awaits_the_create_it_has_sent(
     emulator: Emulator, make_pool: MakePool
 ) -> None:
