@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
 
-from attrs import Attribute, asdict, define, field, frozen, validators
+from attrs import Attribute, asdict, define, field, fields, frozen, validators
 
 from flyasync.emulator.core import ids
 from flyasync.emulator.core.operations import companions, operations
@@ -28,6 +28,7 @@ CHECKS = frozenset(
     {"checks_never_pass", "checks_pass_late", "checks_stay_warning", "checks_turn_critical", "checks_flap"}
 )
 MACHINE = CHECKS | {"stay_created", "stay_starting", "fail", "launch_fail", "crash", "not_listening", "volume_lingers"}
+KINDS = tuple(sorted(BEFORE | AFTER | LISTS | MACHINE))
 
 
 # A fault is validated when it is created, so that it cannot raise in the middle of a test or a rehearsal.
@@ -105,9 +106,8 @@ class Fault:
 
     @does.validator
     def _does_something(self, attribute: "Attribute[str]", value: str) -> None:
-        if value not in BEFORE | AFTER | LISTS | MACHINE:
-            kinds = sorted(BEFORE | AFTER | LISTS | MACHINE)
-            raise ValueError(f"{attribute.name} is {value!r}, but must be one of {', '.join(kinds)}")
+        if value not in KINDS:
+            raise ValueError(f"{attribute.name} is {value!r}, but must be one of {', '.join(KINDS)}")
 
     @action.validator
     def _fits_an_operation(self, attribute: "Attribute[str]", value: str) -> None:
@@ -139,6 +139,22 @@ class Fault:
             and fnmatchcase(image, self.image)
             and all(fnmatchcase(getattr(subject, key), getattr(self, key)) for key in _PATTERNS)
         )
+
+
+def read_fault(value: object) -> Fault:
+    """Return the fault with these fields, as parsed from JSON; raise a ValueError or TypeError for anything else."""
+    if not isinstance(value, dict):
+        raise TypeError('a fault must be an object such as {"does": "refuse", "times": 1}')
+    known = {each.name: each.type for each in fields(Fault)}
+    if unknown := sorted(value.keys() - known):
+        raise ValueError(f"a fault has no field {unknown[0]!r}; it has {', '.join(known)}")
+    for name, item in value.items():
+        # The validators name the type as Python does.
+        if known[name] is str and not isinstance(item, str):
+            raise ValueError(f"{name} is {item!r}, but must be a text")
+    if "does" not in value:
+        raise ValueError(f"does is missing, but must be one of {', '.join(KINDS)}")
+    return Fault(**value)
 
 
 @frozen(kw_only=True)

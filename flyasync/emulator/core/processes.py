@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from attrs import field, frozen, validators
+from attrs import field, fields, frozen, validators
 
 from flyasync.emulator.core.errors import bad_request
 
@@ -56,7 +56,11 @@ def read_script(value: object) -> tuple[str, Output]:
     """
     if not isinstance(value, dict) or not isinstance(value.get("command"), str) or not value["command"]:
         raise ValueError('a scripted command must be an object such as {"command": "bin/migrate*", "exit_code": 1}')
-    return value["command"], Output(**{key: item for key, item in value.items() if key != "command"})
+    found = {key: item for key, item in value.items() if key != "command"}
+    known = [each.name for each in fields(Output)]
+    if unknown := sorted(found.keys() - known):
+        raise ValueError(f"a scripted command has no field {unknown[0]!r}; it has command, {', '.join(known)}")
+    return value["command"], Output(**found)
 
 
 def ending(scripted: Mapping[str, Output], config: Mapping[str, Any]) -> Output | None:

@@ -45,12 +45,11 @@ class World:
     The same seed and the same calls at the same times give the same ids and the same history. `boot` is the range of
     seconds from an accepted create to `started`, `startup` that until the process responds to checks. `capacity` is the
     number of machines that each region can hold, None or absent for no limit; `retired` regions accept nothing new.
-    `lag`, `secrets_lag`, `linger` and `image_lag` are
-    ranges of seconds too: until other nodes see a new app or machine, until secrets reach the hosts, until the volume
-    of a destroyed machine is free, and until an image that was just pushed is found. `boots` are the seconds of
-    machines with these names. `tag_moves` are the times at which tags move. `addresses` are the types of those that
-    each new app gets. `tokens` are those that are accepted; if there are none, almost any is. `observers` are called
-    with each machine that changes.
+    `lag`, `secrets_lag`, `linger` and `image_lag` are ranges of seconds too: until other nodes see a new app or
+    machine, until secrets reach the hosts, until the volume of a destroyed machine is free, and until an image that was
+    just pushed is found. `boots` are the seconds of machines with these names. `tag_moves` are the times at which tags
+    move. `addresses` are the types of those that each new app gets. `tokens` are those that are accepted; if there are
+    none, almost any is. `observers` are called with each machine that changes.
     """
 
     seed: int = 0

@@ -66,5 +66,3 @@ LIMITED_TOKEN: Fields = {
     "expiresAt": stamp("expires_at"),
     "revokedAt": lambda world, token: None if token.revoked_at is None else world.stamp(token.revoked_at),
 }
-
-INVITATION: Fields = {"createdAt": stamp("created_at")}

@@ -8,7 +8,7 @@ from aiohttp import web
 from attrs import asdict, frozen
 
 from flyasync.emulator.core.errors import bad_request
-from flyasync.emulator.core.faults import Fault
+from flyasync.emulator.core.faults import read_fault
 from flyasync.emulator.core.go_json import Json, check, decode, integer, parse
 from flyasync.emulator.core.processes import read_script
 from flyasync.emulator.http.middleware import ApiMiddleware, body_of
@@ -81,12 +81,8 @@ class ControlRoutes:
     async def add_faults(self, request: web.BaseRequest) -> web.Response:
         """Add one fault, or a list of them."""
         asked = parse(await body_of(request))
-        found = []
-        for item in asked if isinstance(asked, list) else [asked]:
-            if not isinstance(item, dict):
-                raise bad_request("a fault must be a JSON object")
-            with _refusing("invalid fault: "):
-                found.append(Fault(**item))
+        with _refusing():
+            found = list(map(read_fault, asked if isinstance(asked, list) else [asked]))
         # All or none: a list with one invalid fault adds no fault.
         with self.middleware.scheduler.present():
             self.middleware.faults.add(*found)
@@ -169,8 +165,8 @@ class ControlRoutes:
 
 
 @contextmanager
-def _refusing(prefix: str = "") -> Iterator[None]:
+def _refusing() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise bad_request(f"{prefix}{error.args[0]}") from None
+        raise bad_request(error.args[0]) from None

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from tests.emulator.driver import Api
@@ -50,6 +52,23 @@ async def test_faults_come_and_go(api: Api) -> None:
 async def test_a_fault_that_is_none_is_refused(api: Api, body: bytes) -> None:
     assert (await api.post("/_emulator/faults", data=body)).status == 400
     assert len(api.emulator.faults) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "rule"),
+    [
+        ("faults", {"does": "cut", "acton": "x"}, "a fault has no field 'acton'; it has does, action, method"),
+        ("faults", [5], 'a fault must be an object such as {"does": "refuse", "times": 1}'),
+        ("faults", {"status": 500}, "does is missing, but must be one of checks_flap, "),
+        ("faults", {"does": "cut", "app": 5}, "app is 5, but must be a text"),
+        ("commands", {"command": "ls", "exit": 1}, "a scripted command has no field 'exit'; it has command, stdout"),
+        ("reach", None, "app: the name of an app is required, such as ?app=web"),
+    ],
+)
+async def test_a_refusal_names_the_rule(api: Api, path: str, body: Any, rule: str) -> None:
+    said = await (api.get(f"/_emulator/{path}") if body is None else api.post(f"/_emulator/{path}", body))
+    assert said.status == 400
+    assert said.body["error"].startswith(rule)
 
 
 async def test_capacity_is_set_for_a_region(api: Api) -> None:
