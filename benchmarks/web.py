@@ -131,17 +131,17 @@ def report(trace: list[dict[str, Any]], shown: str) -> int:
     here = sorted((each for each in trace if (each["pid"], each["tid"]) == main), key=lambda each: each.get("ts", 0))
     starts = [each["ts"] for each in here if each["name"] == "FireAnimationFrame"]
     tasks = [each for each in here if each["name"] == "RunTask" and each["ph"] == "X"]
-    frames = list(_frames(starts, tasks))
+    drawn = list(frames(starts, tasks))
     size = sum(len(asset(name).encode()) for name in (*MODULES, *STYLES, *STATIC))
-    p95 = statistics.quantiles([cpu for cpu, _ in frames], n=20)[-1]
+    p95 = statistics.quantiles([cpu for cpu, _ in drawn], n=20)[-1]
     row = {
         "machines": MACHINES,
         "shown": shown,
-        "frames": len(frames),
-        "cpu_ms_p50": round(statistics.median(cpu for cpu, _ in frames), 2),
+        "frames": len(drawn),
+        "cpu_ms_p50": round(statistics.median(cpu for cpu, _ in drawn), 2),
         "cpu_ms_p95": round(p95, 2),
-        "cpu_ms_max": round(max(cpu for cpu, _ in frames), 2),
-        "wall_ms_p95": round(statistics.quantiles([wall for _, wall in frames], n=20)[-1], 2),
+        "cpu_ms_max": round(max(cpu for cpu, _ in drawn), 2),
+        "wall_ms_p95": round(statistics.quantiles([wall for _, wall in drawn], n=20)[-1], 2),
         "goal_ms_p95": GOAL,
         "assets_bytes": size,
     }
@@ -149,7 +149,7 @@ def report(trace: list[dict[str, Any]], shown: str) -> int:
     return int(p95 > GOAL)
 
 
-def _frames(starts: list[float], tasks: list[dict[str, Any]]) -> Iterator[tuple[float, float]]:
+def frames(starts: list[float], tasks: list[dict[str, Any]]) -> Iterator[tuple[float, float]]:
     """Yield the CPU time and the wall time of each frame, in milliseconds."""
     later = iter(tasks)
     task = next(later, None)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -19,6 +19,8 @@ from flyasync.cli.deploy.run import run_deploy
 from flyasync.cli.shared.live_page import LivePage
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.emulator import Fault
+from flyasync.web.event_feed import EventFeed
+from flyasync.web.server import serving
 
 pytestmark = pytest.mark.browser
 
@@ -59,6 +61,33 @@ class Rollout:
 
     def __exit__(self, *_: object) -> None:
         self.thread.join(timeout=60)
+        assert not self.thread.is_alive()
+
+
+class Served:
+    """A feed in a thread of its own, with a live page, for events that no emulator would emit."""
+
+    def __init__(self, *events: dict[str, Any]) -> None:
+        self.events = events
+        self.urls: queue.Queue[str] = queue.Queue()
+        self.is_over = Event()
+        self.thread = Thread(target=lambda: asyncio.run(self.serve()))
+
+    async def serve(self) -> None:
+        feed = EventFeed()
+        for event in self.events:
+            feed.add(event)
+        async with serving(feed) as server:
+            self.urls.put(server.url)
+            await asyncio.to_thread(self.is_over.wait, 30)
+
+    def __enter__(self) -> str:
+        self.thread.start()
+        return self.urls.get(timeout=20)
+
+    def __exit__(self, *_: object) -> None:
+        self.is_over.set()
+        self.thread.join(timeout=20)
         assert not self.thread.is_alive()
 
 
@@ -220,3 +249,53 @@ def test_without_scripts_the_report_shows_its_timeline(watched: Tab, saved: Path
     page.goto(saved.as_uri())
     assert page.locator("#live").is_hidden()
     assert page.locator("tr.machine").count() == 8
+
+
+HOSTILE = '<img src=x onerror="document.title=1"></li><script>document.title = 2</script>'
+
+
+def test_no_text_becomes_markup(browser: Any) -> None:
+    plan = {"app": HOSTILE, "launch": HOSTILE, "image": HOSTILE, "strategy": HOSTILE, "remarks": [HOSTILE]}
+    steps = [{"step": "update", "cause": HOSTILE, "changes": [HOSTILE]}]
+    machine = {"stage": 1, "name": HOSTILE, "region": "iad", "machine_id": HOSTILE, "steps": steps}
+    stages = [{"stage": 1, "title": HOSTILE, "regions": [{"region": "iad", "width": 1}]}]
+    planned = {"event": "planned", "plan": {**plan, "stages": stages, "machines": [machine]}, "last": {}, "watch": {}}
+    failed = {
+        "event": "progress",
+        "name": HOSTILE,
+        "asked": "iad",
+        "region": "iad",
+        "phase": "failed",
+        "detail": HOSTILE,
+    }
+    with Served(planned, failed) as url:
+        tab = Tab(browser, url, DESKTOP)
+        tab.page.locator("#failure-list li").first.wait_for()
+        tab.page.locator("#lane-list summary").first.click()
+        tab.page.locator("#plan > summary").click()
+        tab.page.locator("#plan-text summary").first.click()
+        tab.page.locator("#plan-text code").first.wait_for()
+        for each in ("#app", "#failure-list", "#lane-list", "#plan-text", "#log-list"):
+            assert HOSTILE in tab.page.locator(each).inner_text()
+        assert tab.page.locator("img").count() == 0
+        assert tab.page.locator("script").count() == 1
+        assert tab.page.title() == "flyasync"
+        tab.page.close()
+    assert tab.faults == []
+
+
+def test_a_watched_app_shows_its_states_and_what_is_wrong(browser: Any) -> None:
+    row = {"region": "iad", "state": "started", "serves": True, "trouble": None, "image": "nginx:1"}
+    one, other = {**row, "id": "m1", "name": "app-iad-1"}, {**row, "id": "m2", "name": "app-iad-2"}
+    crashed = {**one, "serves": False, "trouble": "restarts repeatedly"}
+    states = [{"event": "status", "app": "web", "machines": machines} for machines in ([one, other], [crashed])]
+    with Served(*states) as url:
+        tab = Tab(browser, url, PHONE)
+        tab.page.locator("#failure-list li", has_text="restarts repeatedly").wait_for()
+        assert tab.page.locator("#count").inner_text() == "0 of 1 serve, 1 failed"
+        assert tab.page.locator("#log-list").inner_text().count("gone") == 1
+        assert tab.page.locator("#map .region path").count() == 1
+        assert tab.overflow <= 0
+        assert tab.serious() == []
+        tab.page.close()
+    assert tab.faults == []
