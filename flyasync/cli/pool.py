@@ -143,9 +143,10 @@ def _as_json(pool: Pool) -> dict[str, Any]:
 @click.option("--name", metavar="POOL", help="Only this pool; by default all pools of APP.")
 @api_command
 async def status(fly: FlyClient, *, app: str, name: str | None) -> CommandOutput:
-    """Show the pools of APP: how many machines are ready, claimed, and kept for a key.
+    """Show the pools of APP and their machines.
 
-    A kept machine may also have been left by a holder that died: reconcile recycles it when its time is over.
+    A machine is ready, claimed, or kept for a key. A kept machine may also have been left by a holder that died:
+    reconcile recycles it when its time is over.
     """
     by_pool = defaultdict[str, list[Machine]](list)
     for machine in await fly.machines.list(app, include_leases=True, metadata={POOL: name} if name else None):
@@ -161,9 +162,9 @@ async def status(fly: FlyClient, *, app: str, name: str | None) -> CommandOutput
 @confirmed("Destroy all machines of the pool {name} of {app} that are not claimed?")
 @api_command
 async def drain(fly: FlyClient, *, app: str, name: str) -> CommandOutput:
-    """Destroy the machines of a pool of APP that are not claimed, those that are kept for a key included.
+    """Destroy the machines of a pool that are not claimed.
 
-    A program whose pool is open creates new ones: end it first.
+    Those that are kept for a key are destroyed too. A program whose pool is open creates new ones: end it first.
     """
     return _done(await _pool(fly, app, name).drain())
 
@@ -202,9 +203,9 @@ async def reconcile(
     standby: Any,
     replace_outdated: bool,
 ) -> CommandOutput:
-    """Recycle what dead holders left in a pool of APP; with a config, also create what is missing.
+    """Recycle the machines of dead holders in a pool.
 
-    The config, --max and the regions must be those of the program that uses the pool: a machine of another config is
+    With a config, also create what is missing. The config, --max and the regions must be those of the program that uses the pool: a machine of another config is
     not claimed.
     """
     if image is None and file is None:
