@@ -205,8 +205,8 @@ async def reconcile(
 ) -> CommandOutput:
     """Recycle the machines of dead holders in a pool.
 
-    With a config, also create what is missing. The config, --max and the regions must be those of the program that uses the pool: a machine of another config is
-    not claimed.
+    With a config, also create what is missing. The config, --max and the regions must be those of the program that
+    uses the pool: a machine of another config is not claimed.
     """
     if image is None and file is None:
         if (ready, most, replace_outdated) != (None, None, False):
