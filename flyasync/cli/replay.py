@@ -92,7 +92,9 @@ def _warnings(replay: "Replay") -> list[str]:
 
 
 def _text(replay: "Replay", replayed: "Replayed", *, seconds: float) -> list[str]:
-    lines = [str(replayed.report) if replayed.report else f"the deploy raised: {_error(replayed)}"]
+    from flyasync.deploy.reporting.wording import in_command_terms
+
+    lines = [str(in_command_terms(replayed.report)) if replayed.report else f"the deploy raised: {_error(replayed)}"]
     lines.append(
         f"replay of {replay.deploy.name}, recorded with flyasync {replay.recording.header['flyasync']}: "
         f"{replayed.played} of {replayed.recorded} exchanges as recorded, in {seconds:.1f} s"
@@ -114,6 +116,8 @@ def _text(replay: "Replay", replayed: "Replayed", *, seconds: float) -> list[str
 def _as_json(replay: "Replay", replayed: "Replayed") -> dict[str, Any]:
     from attrs import asdict
 
+    from flyasync.deploy.reporting.wording import in_command_terms
+
     return {
         "app": replay.deploy.line["app"],
         "launch": replay.deploy.line["launch"],
@@ -124,7 +128,7 @@ def _as_json(replay: "Replay", replayed: "Replayed") -> dict[str, Any]:
         "divergence": asdict(replayed.divergence) if replayed.divergence else None,
         "differences": replayed.differences,
         "error": _error(replayed) if replayed.error else None,
-        "report": replayed.report.to_dict() if replayed.report else None,
+        "report": in_command_terms(replayed.report).to_dict() if replayed.report else None,
     }
 
 
