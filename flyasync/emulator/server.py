@@ -31,7 +31,7 @@ from flyasync.emulator.http.scheduler import Scheduler
 from flyasync.emulator.replay.playback import Playback
 from flyasync.emulator.state import document
 from flyasync.emulator.world import images, machines, transitions
-from flyasync.emulator.world.reach import PortReach, reach
+from flyasync.emulator.world.reach import PortReach, reach, route_request
 from flyasync.emulator.world.world import ChangeObserver, World, demand_regions
 from flyasync.emulator.world_options import WorldOptions
 from flyasync.emulator.world_source import WorldSource
@@ -372,6 +372,20 @@ class Emulator:
             if app not in world.apps:
                 raise ValueError(f"app: there is no app {app!r}")
             return reach(world, app, load=load)
+
+    @_on_its_loop
+    def request(self, app: str) -> str | None:
+        """Do what a request through the Fly Proxy does to an app, and return the id of the machine that gets it.
+
+        That is a machine that serves; or else a stopped or suspended one with autostart, which is started. The proxy
+        has its lease for ten seconds then, and does not start a machine whose lease another client holds. None if no
+        machine gets the request: `reach` shows why. An unknown app raises ValueError.
+        """
+        with self._present() as world:
+            if app not in world.apps:
+                raise ValueError(f"app: there is no app {app!r}")
+            machine = route_request(world, app)
+            return machine.id if machine else None
 
     @_on_its_loop
     def set_error_regions(self, *regions: str) -> None:

@@ -1,6 +1,7 @@
 """Ids, names and addresses of new resources, drawn from seeded random sources: the same seed repeats them."""
 
 from random import Random
+from uuid import UUID
 
 # The alphabet of ULIDs, without the letters that look like digits.
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -27,6 +28,11 @@ def machine_id(random: Random) -> str:
 def hexadecimal(random: Random, digits: int) -> str:
     """Draw `digits` hexadecimal digits."""
     return f"{random.getrandbits(4 * digits):0{digits}x}"
+
+
+def uuid(random: Random) -> str:
+    """Draw a UUID of version 4."""
+    return str(UUID(int=random.getrandbits(128), version=4))
 
 
 def token(random: Random, length: int) -> str:

@@ -1,4 +1,4 @@
-"""What the Fly Proxy would answer to requests for an app: for each port of its services, at each of its addresses."""
+"""What the Fly Proxy answers to requests for an app, by port and address; and a request, which starts a machine."""
 
 import math
 from collections.abc import Iterator
@@ -6,10 +6,12 @@ from typing import Any
 
 from attrs import asdict, evolve, frozen
 
+from flyasync.emulator.core import ids
+from flyasync.emulator.core.errors import ApiError
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.processes import is_release
 from flyasync.emulator.core.records import AddressRecord, MachineRecord
-from flyasync.emulator.world import checks
+from flyasync.emulator.world import actions, checks, leases
 from flyasync.emulator.world.world import World
 
 _OK, _MOVED, _BAD_GATEWAY, _UNAVAILABLE = 200, 301, 502, 503
@@ -18,6 +20,9 @@ _SHARED = {80: "http", 443: "tls"}
 _UP = frozenset({"started"})
 _ASLEEP = frozenset({"stopped", "suspended"})
 _PENDING = frozenset({"created", "starting", "restarting", "replacing"})
+
+# Seconds of the proxy's lease on a machine that it starts: short, but not documented.
+_PROXY_TTL = 10
 
 # Conditions of machines, the best one for a request first, with the HTTP status and the reason.
 _CONDITIONS: dict[str, tuple[int, str]] = {
@@ -114,6 +119,30 @@ def reach(world: World, app: str, *, load: int = 1) -> list[PortReach]:
         for _, services in sorted(ports.items(), key=lambda item: str(item[0]))
         for answer in _on_port(world, services, addresses, load)
     ]
+
+
+def route_request(world: World, app: str) -> MachineRecord | None:
+    """Route a request to a machine that serves, or start one for it under a lease, and return it; None if none can.
+
+    An unknown app raises 404.
+    """
+    found = reach(world, app)
+    serving, startable = (
+        [world.machines[id_] for each in found if each.code == code for id_ in each.machines]
+        for code in ("served", "starts_machine")
+    )
+    if serving:
+        return serving[0]
+    for machine in startable:
+        # 1. Another client holds the machine, so that a start of the proxy is refused as that of anyone.
+        # 2. For a short time after a stop, the host refuses every start.
+        try:
+            actions.start(world, machine)
+        except ApiError:
+            continue
+        leases.grant(world, machine, ttl=_PROXY_TTL, owner=f"{ids.uuid(world.random)}@tokens.fly.io")
+        return machine
+    return None
 
 
 def _services(world: World, app: str) -> Iterator[_Service]:

@@ -172,3 +172,41 @@ async def test_new_apps_may_get_addresses() -> None:
         assert set(codes(api).values()) == {"served"}
     with pytest.raises(ValueError, match="addresses: 'v5' must be one of v4, v6, shared_v4, private_v6"):
         Emulator(addresses=["v5"])
+
+
+async def test_a_request_starts_a_machine_with_autostart_under_a_lease_of_the_proxy(api: Api) -> None:
+    machine = await api.running(config=service(autostart=True))
+    assert api.emulator.request("web") is None  # without an address, no request arrives
+    await allocate(api, "v6")
+    assert api.emulator.request("web") == machine["id"]
+    await api.post(f"{at(machine)}/stop")
+    await api.reach(machine, "stopped")
+    assert api.emulator.request("web") is None  # just stopped: the host refuses a start
+    await asyncio.sleep(2)
+    assert api.emulator.request("web") == machine["id"]
+    lease = (await api.get(f"{at(machine)}/lease")).body["data"]
+    assert lease["owner"].endswith("@tokens.fly.io")
+    assert len(lease["owner"].partition("@")[0]) == 36
+    assert (await api.post(f"{at(machine)}/stop")).status == 409
+    await api.reach(machine, "started")
+    assert api.emulator.request("web") == machine["id"]
+    await asyncio.sleep(10)
+    assert (await api.get(f"{at(machine)}/lease")).status == 404
+
+
+async def test_a_request_starts_no_machine_that_is_leased_or_has_no_autostart(api: Api) -> None:
+    leased, stays = [await api.running(config=service(autostart=each)) for each in (True, False)]
+    await allocate(api, "v6")
+    for machine in (leased, stays):
+        await api.post(f"{at(machine)}/stop")
+        await api.reach(machine, "stopped")
+    await asyncio.sleep(2)
+    await api.post(f"{at(leased)}/lease", {"ttl": 60})
+    assert api.emulator.request("web") is None
+    await asyncio.sleep(60)
+    said = await api.post("/_emulator/request?app=web", headers={"Authorization": ""})
+    assert said.body == {"app": "web", "machine_id": leased["id"]}
+    for query, status in (("app=none", 404), ("", 400)):
+        assert (await api.post(f"/_emulator/request?{query}")).status == status
+    with pytest.raises(ValueError, match="there is no app 'none'"):
+        api.emulator.request("none")

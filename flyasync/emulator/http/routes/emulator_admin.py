@@ -12,7 +12,7 @@ from flyasync.emulator.core.faults import read_fault
 from flyasync.emulator.core.go_json import Json, check, decode, integer, parse
 from flyasync.emulator.core.processes import read_script
 from flyasync.emulator.http.middleware import ApiMiddleware, body_of
-from flyasync.emulator.world.reach import reach
+from flyasync.emulator.world.reach import reach, route_request
 
 ControlRoute = Callable[[web.BaseRequest], Awaitable[web.Response]]
 _CAPACITY = {"region": "string", "machines": "int"}
@@ -51,6 +51,7 @@ class ControlRoutes:
             ("GET", "/_emulator/world", self.world),
             ("POST", "/_emulator/world", self.load_world),
             ("GET", "/_emulator/reach", self.reach),
+            ("POST", "/_emulator/request", self.request),
             ("POST", "/_emulator/reset", self.start_over),
         ]
 
@@ -151,17 +152,28 @@ class ControlRoutes:
 
     async def reach(self, request: web.BaseRequest) -> web.Response:
         """Show what the proxy would answer to requests for an app."""
-        app, load = request.query.get("app"), integer(request.query.get("load", "1"), "load")
-        if not app:
-            raise bad_request("app: the name of an app is required, such as ?app=web")
+        app, load = _app_of(request), integer(request.query.get("load", "1"), "load")
         with _refusing(), self.middleware.scheduler.present() as world:
             found = reach(world, app, load=load)
         return web.json_response({"app": app, "ports": [each.as_json() for each in found]})
+
+    async def request(self, request: web.BaseRequest) -> web.Response:
+        """Do what a request through the proxy does to an app; return the id of the machine that gets it, or null."""
+        app = _app_of(request)
+        with self.middleware.scheduler.present() as world:
+            machine = route_request(world, app)
+        return web.json_response({"app": app, "machine_id": machine.id if machine else None})
 
     async def start_over(self, _: web.BaseRequest) -> web.Response:
         """Start over with an empty world."""
         self.reset()
         return web.Response(status=204)
+
+
+def _app_of(request: web.BaseRequest) -> str:
+    if not (app := request.query.get("app")):
+        raise bad_request("app: the name of an app is required, such as ?app=web")
+    return app
 
 
 @contextmanager
