@@ -8,7 +8,7 @@ from flyasync.api.client_events import Attempt, ClientEvent, Outlasting
 from flyasync.deploy.reporting.events import Event
 from flyasync.deploy.reporting.page_assets import positions_of
 from flyasync.deploy.reporting.page_events import page_event
-from flyasync.deploy.reporting.timeline_replay import page_words
+from flyasync.deploy.reporting.timeline_replay import page_words, printable_json
 from flyasync.models.redaction import without_passwords
 from flyasync.models.region import Region
 from flyasync.web.limit_queues import LimitQueues, machine_of
@@ -47,11 +47,11 @@ class EventFeed:
     def show(self, event: Event) -> None:
         """Add an event of the deploy."""
         self._zero = self._loop.time() - event.at  # the clock of the page is that of the deploy
-        self._add(lambda: page_event(event))
+        self._add(lambda: printable_json(page_event(event)))
 
     def add(self, event: Json) -> None:
-        """Add an event that is JSON already; `at` is added to it."""
-        self._add({"at": self._now, **event})
+        """Add an event that is JSON already; its `at` is now."""
+        self._add(printable_json({"at": self._now, **event}))
 
     def observe(self, event: ClientEvent) -> None:
         """Add an event of the client: a request that failed, a refusal that is retried, a queue or a pause."""

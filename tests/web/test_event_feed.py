@@ -116,3 +116,12 @@ async def test_the_end_waits_only_for_pages_that_are_open(is_read: bool) -> None
         begun = loop.time()
         await feed.close(2.0)
         assert loop.time() - begun == pytest.approx(2.0 if is_read else 0.0, abs=0.01)
+
+
+async def test_a_text_of_the_api_cannot_reorder_what_is_shown() -> None:
+    feed = EventFeed()
+    feed.show(progress("iad", Phase.FAILED, detail="left \u202eto right\x1b[31m"))
+    feed.add({"event": "request", "error": "a\x00b"})
+    (_, snapshot), *_ = await rest(feed)
+    first, second = snapshot["events"]
+    assert (first["detail"], second["error"]) == ("left \ufffdto right", "a\ufffdb")

@@ -61,17 +61,18 @@ def page_words() -> Json:
 
 def _in_a_page(data: Any) -> str:
     """Return JSON that cannot end the element that it is in; unprintable characters are replaced."""
-    text = json.dumps(_printable(data), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(printable_json(data), ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _printable(data: Any) -> Any:
+def printable_json(data: Any) -> Any:
+    """Return JSON whose texts have no control characters, bidi overrides or surrogates."""
     match data:
         case str():
             return printable(data)
         case dict():
-            return {_printable(key): _printable(value) for key, value in data.items()}
+            return {printable_json(key): printable_json(value) for key, value in data.items()}
         case list() | tuple():
-            return [_printable(each) for each in data]
+            return [printable_json(each) for each in data]
         case _:
             return data

@@ -1026,3 +1026,19 @@ def test_how_many_may_be_away_depends_on_the_machines_of_each_region() -> None:
 def test_bluegreen_takes_no_old_machine_out_before_the_new_ones_are_up() -> None:
     plan = plan_for(wanted(BlueGreen(), config=CHECKED), fleet(old("app-iad-1"), old("app-iad-2")))
     assert [stage.relies_on_others for stage in plan.stages] == [False, True, True]
+
+
+def test_a_notebook_shows_a_row_for_each_machine_with_its_causes() -> None:
+    made = plan_for(wanted(Rolling()), fleet())
+    shown = evolve(made, remarks=("<b>mind this</b>",))._repr_html_()
+    assert shown.count("<tr>") == 1 + len(made.tracks)
+    assert "&lt;b&gt;mind this&lt;/b&gt;" in shown
+    for track in made.tracks:
+        assert track.machine.name in shown
+        assert track.steps[0].cause in shown
+
+
+def test_a_notebook_shows_no_table_where_nothing_is_to_do() -> None:
+    made = evolve(plan_for(wanted(Rolling()), fleet()), stages=())
+    assert "<table>" not in made._repr_html_()
+    assert "nothing to do" in made._repr_html_()
