@@ -116,7 +116,7 @@ export class LaneList {
       }
       if (!isTick) continue;
       const left = this.fleet.plan ? this.fleet.laneLeft(known, now, typical) : 0;
-      write(lane.left, left === null ? 'time left unknown' : left ? `${duration(left)} left` : '');
+      write(lane.left, left === null ? 'left unknown' : left ? `${duration(left)} left` : '');
     }
     if (isTick) this.sort();
   }
