@@ -18,16 +18,13 @@ from flyasync.pool.events import DestroyReason, MachineCreated, OnPoolEvent
 from flyasync.pool.observed import Observed
 from flyasync.pool.spec import PoolSpec, Standby
 
-Due = tuple[Machine, DestroyReason]
-"""A machine to destroy, and why."""
-
 log = logging.getLogger("flyasync.pool")
 
+# Seconds between two rounds while nothing changes in this process: what others leave is found within that time.
 EVERY = 10.0
-"""Seconds between two rounds while nothing changes in this process: what others leave is found within that time."""
 
+# Seconds between two rounds at most, while machines cannot be created.
 LONGEST = 160.0
-"""Seconds between two rounds at most, while machines cannot be created."""
 
 
 @frozen(kw_only=True)
@@ -118,18 +115,9 @@ class Keeper:
         await asyncio.gather(*(self._destroy(each, DestroyReason.DRAINED, done) for each in unclaimed))
         return done
 
-    async def status(self) -> PoolStatus:
-        """Count the machines of the pool, as one list shows them."""
-        observed = await self._claims.observe()
-        return PoolStatus(
-            ready=len(observed.free()),
-            claimed=len(observed.claimed()),
-            kept=len(observed.kept()),
-            machines=len(observed.machines),
-            max=self._spec().max,
-        )
-
-    def _left_over(self, observed: Observed, ready: int, *, replace_outdated: bool) -> Iterator[Due]:
+    def _left_over(
+        self, observed: Observed, ready: int, *, replace_outdated: bool
+    ) -> Iterator[tuple[Machine, DestroyReason]]:
         """Yield the machines to destroy. Those of another config only on request: a rolling release has two configs."""
         yield from ((each, DestroyReason.ABANDONED) for each in observed.kept())
         slots = self._spec().slots
@@ -169,10 +157,9 @@ class Keeper:
         if self._claims.is_occupied(machine.name):
             return
         try:
-            if just_created:
-                await self._fly.machines.wait(self._spec().app, machine.id, timeout=BOOT, just_created=True)
-            await self._claims.rest(machine)
-        except (Conflict, NotFound):
-            pass  # a claim has it by now
+            with suppress(Conflict, NotFound):  # a claim has it by now
+                if just_created:
+                    await self._fly.machines.wait(self._spec().app, machine.id, timeout=BOOT, just_created=True)
+                await self._claims.rest(machine)
         except FlyError as error:
             done.failures.append(error)

@@ -24,8 +24,8 @@ class Observed:
 
     spec: PoolSpec
     machines: Mapping[str, Machine]
+    # The names of all machines of the app: one that is not of the pool, or whose host does not respond, has a slot.
     names: AbstractSet[str]
-    """The names of all machines of the app: one that is not of the pool, or whose host does not respond, has a slot."""
 
     @classmethod
     def of(cls, spec: PoolSpec, listed: Iterable[Machine]) -> "Observed":
@@ -38,10 +38,6 @@ class Observed:
     def vacant(self) -> list[str]:
         """Return the slots without a machine."""
         return [name for name in self.spec.slots if name not in self.names]
-
-    def leaving(self) -> int:
-        """Return how many machines are being destroyed, whose slots will be vacant soon."""
-        return sum(each.state == "destroying" for each in self.machines.values())
 
     def of_key(self, key: str) -> Machine | None:
         """Return the machine that is claimed or kept for a key."""

@@ -106,10 +106,11 @@ class MachinePool:
         If the lease is lost while the block runs, the block is cancelled and the error is raised, since from then on
         another caller may have the machine.
 
-        Raises PoolExhausted after `timeout` seconds, WaitFailed if a new machine does not start,
-        and what `create` raises. If cancelled while it waits, a machine that was created or taken for it is destroyed,
-        or recycled by the next round. At the end of the block, cancellation included, the machine is returned first,
-        for up to `claim_ttl` seconds.
+        Raises PoolExhausted after `timeout` seconds, with the error of the last attempt as `refusal`: that of checks
+        that do not pass, for example. Also raises WaitFailed if a new machine cannot start, or does not serve within
+        two minutes, and what `create` raises. If cancelled while it waits, or when its time is up, a machine that was
+        created for it is destroyed, and one that was taken for it is recycled by the next round, unless it is kept. At
+        the end of the block, cancellation included, the machine is returned first, for up to `claim_ttl` seconds.
 
         Args:
             key: what the machine is claimed for, such as a user or a job.
@@ -137,8 +138,18 @@ class MachinePool:
         self._keeper.wake()
 
     async def status(self) -> PoolStatus:
-        """Count the pool's machines, as a list that is at most a second old shows them."""
-        return await self._keeper.status()
+        """Count the pool's machines, as a list that is at most a second old shows them.
+
+        It may not show yet what this process has just created, claimed or destroyed.
+        """
+        observed = await self._claims.observe()
+        return PoolStatus(
+            ready=len(observed.free()),
+            claimed=len(observed.claimed()),
+            kept=len(observed.kept()),
+            machines=len(observed.machines),
+            max=self._given.max,
+        )
 
     @cancelled_once
     async def reconcile(self, *, replace_outdated: bool = False) -> Reconciled:

@@ -15,17 +15,17 @@ from flyasync.models.config import MachineConfig
 from flyasync.models.json.codec import unstructure
 from flyasync.models.lint.linter import check_config, refuse
 
+# The metadata key that names the pool of a machine.
 POOL = f"{OURS}pool"
-"""The metadata key that names the pool of a machine."""
 
+# The metadata key for what a machine was claimed for. Who holds the machine's lease decides; this only names it.
 KEY = f"{OURS}pool_key"
-"""The metadata key for what a machine was claimed for. Who holds the machine's lease decides; this only names it."""
 
+# The metadata key for the unix time, by the API's clock, until which a machine is kept for its key.
 KEPT_UNTIL = f"{OURS}pool_kept_until"
-"""The metadata key for the unix time, by the API's clock, until which a machine is kept for its key."""
 
+# The metadata key for the digest of the pool's config that a machine was created with.
 DIGEST = f"{OURS}pool_config"
-"""The metadata key for the digest of the pool's config that a machine was created with."""
 
 
 class _Choice(StrEnum):
@@ -87,8 +87,8 @@ class PoolSpec:
     def _digest(self) -> str:
         return sha256(json.dumps(unstructure(self.config), sort_keys=True).encode()).hexdigest()[:12]
 
+    # The names of the machines, in order. The API keeps names unique in an app, so there are never more.
     slots: Mapping[str, int] = field(init=False, repr=False)
-    """The names of the machines, in order. The API keeps names unique in an app, so there are never more."""
 
     @slots.default
     def _slots(self) -> Mapping[str, int]:

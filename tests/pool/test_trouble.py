@@ -11,6 +11,7 @@ from flyasync.deploy.builder import DeployBuilder
 from flyasync.emulator import Emulator, Fault
 from flyasync.errors import PoolExhausted
 from flyasync.models.config import MachineConfig, Mount
+from flyasync.models.json.codec import structure
 from flyasync.pool.events import DestroyReason, MachineDestroyed, PoolEvent
 from flyasync.pool.pool import MachinePool
 from flyasync.pool.spec import KEY, POOL
@@ -354,3 +355,47 @@ async def test_the_machine_of_another_process_in_the_slot_is_neither_claimed_nor
             async with two.acquire("user-2", timeout=8):
                 pytest.fail("claimed twice")
         assert emulator.world.machines[machine.id].state == "started"
+
+
+@pytest.mark.parametrize("ready", [0, 1])
+async def test_a_claim_whose_machines_never_pass_their_checks_ends_with_an_error_that_names_them(
+    emulator: Emulator, make_pool: MakePool, ready: int
+) -> None:
+    checks = {"alive": {"type": "tcp", "port": 80, "interval": "2s", "timeout": "1s"}}
+    pool = make_pool(structure({"image": "sandbox", "checks": checks}, MachineConfig), ready=ready)
+    await settle(pool)
+    emulator.faults.add(Fault(does="checks_never_pass"))
+    began = now()
+    with pytest.raises(PoolExhausted, match=r"the last attempt failed: .* check alive is critical"):
+        async with pool.acquire("user-7", timeout=30):
+            pytest.fail("its checks do not pass")
+    assert now() - began < 32
+
+
+async def test_a_kept_machine_that_starts_slowly_survives_a_claim_with_a_short_timeout(
+    emulator: Emulator, make_pool: MakePool
+) -> None:
+    checks = {"alive": {"type": "tcp", "port": 80, "interval": "2s", "timeout": "1s"}}
+    pool = make_pool(structure({"image": "sandbox", "checks": checks}, MachineConfig), on_release="keep")
+    async with pool.acquire("user-7") as first:
+        pass
+    await asyncio.sleep(10)
+    emulator.faults.add(Fault(does="checks_pass_late", seconds=20))
+    with pytest.raises(PoolExhausted, match="check alive is critical"):
+        async with pool.acquire("user-7", timeout=8):
+            pytest.fail("it does not serve yet")
+    async with pool.acquire("user-7") as again:
+        assert again.id == first.id
+
+
+async def test_rounds_leave_machines_alone_that_are_kept_for_longer(emulator: Emulator, make_pool: MakePool) -> None:
+    async with make_pool(on_release="keep", keep_for=300) as pool:
+        for key in ("a", "b", "c"):
+            async with pool.acquire(key):
+                pass
+        await asyncio.sleep(30)  # one round learns the API's time
+        before = emulator.counts()
+        await asyncio.sleep(200)
+        assert {action for action, _ in emulator.counts() - before} == {"listMachines"}
+        await asyncio.sleep(150)
+        assert not names(emulator)

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 from attrs import evolve, frozen
 
 from flyasync.api.machines.ensure import HealthWaiter, Waiter
+from flyasync.api.machines.wait import LAST_CHECK
 from flyasync.errors import AlreadyStarting, WrongState
 from flyasync.models.machine import Machine, expected_checks
 from flyasync.models.machine_results import StartResult
@@ -36,19 +37,27 @@ class Starter:
     async def serve(self, app: str, machine: Machine, *, nonce: str, timeout: float) -> Machine:
         """Start the machine if necessary, and wait until its checks pass; return it as last observed.
 
-        `timeout` is the number of seconds for the checks; a start may take half a minute. Two requests, if the machine
-        is stopped or suspended and has no checks; none if it is started.
+        It waits for `timeout` seconds at most: of these, 15 s for a stop that is under way, 30 s for the start, and the
+        rest for the checks, 2 s at least. Two requests, if the machine is stopped or suspended and has no checks; none
+        if it is started.
 
         Raises WaitFailed, WrongState for a state from which it cannot start, LeaseHeld if the nonce is no longer valid.
         """
+        clock = asyncio.get_running_loop().time
+        ends = clock() + timeout
+
+        def left() -> float:
+            return max(LAST_CHECK, ends - clock())
+
         if not machine.is_settled or machine.state == "created":
-            machine = evolve(machine, state=await self._wait(app, machine.id, state="settled", timeout=STOPPING))
+            patience = min(STOPPING, timeout)
+            machine = evolve(machine, state=await self._wait(app, machine.id, state="settled", timeout=patience))
         if machine.state != "started":
             await self._start_settled(app, machine.id, nonce)
-            await self._wait(app, machine.id, state="started", timeout=STARTING)
+            await self._wait(app, machine.id, state="started", timeout=min(STARTING, left()))
             machine = evolve(machine, state="started", checks=None)
         if (checks := expected_checks(machine.config)) and not machine.checks_pass:
-            machine = await self._wait_healthy(app, machine.id, checks=checks, timeout=timeout)
+            machine = await self._wait_healthy(app, machine.id, checks=checks, timeout=left())
         return machine
 
     async def _start_settled(self, app: str, machine_id: str, nonce: str) -> None:
