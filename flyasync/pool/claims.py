@@ -72,8 +72,10 @@ class _Search:
         return min(BOOT, max(LEAST, ends - asyncio.get_running_loop().time()))
 
     def was_refused(self, refusal: FlyError) -> None:
-        """Record why the last attempt failed."""
+        """Record why the last attempt failed. Raise TimeoutError if there is no time for another one."""
         self.refusal = refusal
+        if self.seconds_left <= LEAST:
+            raise TimeoutError
 
 
 @define(eq=False)
@@ -177,9 +179,8 @@ class Claims:
                             if since is None and (made := await self._make(search, observed)):
                                 return *made, ClaimSource.COLD
                         except WaitFailed as failure:
-                            if search.seconds_left > LEAST:
-                                raise  # it is not for lack of time that the new machine does not serve
                             search.was_refused(failure)
+                            raise  # it is not for lack of time that the new machine does not serve
                         # Its result may be unknown, but no machine is lost by that: its lease expires, and the next
                         # list shows it.
                         except (NoCapacity, NoFreeVolume, *TROUBLE) as error:
@@ -239,11 +240,9 @@ class Claims:
                 try:
                     served = await serve(spec.app, fresh, nonce=held.nonce, timeout=search.seconds_left)
                 except (WaitFailed, WrongState, NoCapacity) as failure:
+                    # If this ends the claim, the machine may only be slow: the next claim of the key continues with it.
                     search.was_refused(failure)
-                    if (
-                        search.seconds_left > LEAST
-                    ):  # otherwise it may only be slow: the next claim of the key continues
-                        await self._discard(fresh, held.nonce, DestroyReason.UNUSABLE)
+                    await self._discard(fresh, held.nonce, DestroyReason.UNUSABLE)
                     return None
                 search.holds.push_async_exit(attempt.pop_all())
                 return served, held

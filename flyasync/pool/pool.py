@@ -30,7 +30,8 @@ class MachinePool:
     Any number of processes and hosts may share a pool: they name the same app and pool. The claim on a machine is the
     machine's lease, which its holder refreshes; if the holder dies, the API's clock ends the claim, and the machine is
     recycled. Machines are named POOL-0, POOL-1 and so on; names are unique in an app, so there are never more than
-    `max`. The key is stored in the machine's metadata, which anyone with access to the app can read.
+    `max`. The key is stored in the machine's metadata, which anyone with access to the app can read, and which every
+    machine of the organization can look up in the private DNS.
 
     Inside the block, a task keeps `ready` machines free: it creates missing ones within the limit of one create per
     second, unless a claim waits, which comes first. Leaving the block ends that task and waits until the claims of this
