@@ -204,6 +204,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
         (["--image-lag", "9:1"], "the lower one first"),
         (["--token", "fm2_s:acme:web:more"], "expected VALUE[:ORG][:APP][:read-only][:expired or :expires=SECONDS]"),
         (["--token", "fm2_s:expires=soon"], "expected VALUE[:ORG][:APP]"),
+        (["--token", "fm2_s:readonly"], "'readonly' is neither an organization nor an app: did you mean 'read-only'?"),
         (["--token", ":acme"], "value: a token needs printable ASCII without spaces"),
         (["--address", "v5"], "'--address': 'v5' is not one of 'v4', 'v6', 'shared_v4'"),
         (["--speed", "0"], "'--speed': 0.0 is not in the range x>0"),

@@ -9,6 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
@@ -224,6 +225,10 @@ def tokens(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...])
         lasting = [word.removeprefix("expires=") for word in words if word.startswith("expires=")]
         if len(scope) > len(("org", "app")) or not all(re.fullmatch(r"\d+(\.\d+)?", each) for each in lasting):
             raise click.BadParameter("expected VALUE[:ORG][:APP][:read-only][:expired or :expires=SECONDS]")
+        # A mistyped restriction would be taken for an organization, and the token would permit everything in it.
+        for word in scope:
+            if meant := get_close_matches(word, ("read-only", "expired"), n=1, cutoff=0.8):
+                raise click.BadParameter(f"{word!r} is neither an organization nor an app: did you mean {meant[0]!r}?")
         org, app = [*scope, "", ""][:2]
         expires = 0.0 if "expired" in words else min(map(float, lasting), default=None)
         try:
