@@ -139,12 +139,9 @@ class Claims:
             except BaseException as error:
                 self._emit(ClaimFailed(key=key, error=type(error).__name__, seconds=clock() - search.began))
                 raise
-            got, id_ = clock(), machine.id
-            self._emit(
-                MachineClaimed(
-                    key=key, machine_id=id_, region=machine.region, source=source, seconds=got - search.began
-                )
-            )
+            got, id_, code = clock(), machine.id, machine.region
+            took = got - search.began
+            self._emit(MachineClaimed(key=key, machine_id=id_, region=code, source=source, seconds=took))
             try:
                 yield ClaimedMachine(self._fly, self._spec().app, key, machine)
             finally:

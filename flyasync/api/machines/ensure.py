@@ -83,6 +83,7 @@ class _Call:
     machine: Machine | None = None
     created: bool = False
     started: bool = False
+    failures: int = 0
     refusal: FlyError | None = None
     seconds: dict[str, float] = Factory(lambda: dict.fromkeys(("find", "create", "start", "healthy"), 0.0))
 
@@ -110,6 +111,11 @@ class _Call:
         self.machine = machine
         self.created |= created
         return machine
+
+    def may_restart(self) -> bool:
+        """Return whether this is the first time that the machine is seen to have failed."""
+        self.failures += 1
+        return self.failures == 1
 
     def was_started(self) -> None:
         """Record that a start of this call was accepted."""
@@ -188,7 +194,6 @@ class EnsureRunning:
             machine = call.saw(next((each for each in listed if each.name == call.name), None))
             if machine and machine.state == "started":
                 machine = await self._read(call)  # lists lag
-        has_failed = False
         # Each round does what the machine's state requires, until it runs.
         while machine is None or machine.state != "started":
             # 1. There is none: create it, or find the one that another client creates.
@@ -199,27 +204,32 @@ class EnsureRunning:
                     machine = await self._create(call)
                 continue
             with call.timed("start"):
-                # 2. It was created by this call, and boots.
-                if call.created and machine.state in {"created", "starting"}:
-                    await self._wait(call.app, machine.id, state="started", timeout=LONG, just_created=True)
-                # 3. It rests. Once started, a machine that has failed fails for good.
-                elif machine.state in {"stopped", "suspended"} or (machine.state == "failed" and not has_failed):
-                    has_failed = machine.state == "failed"
-                    await self._start_once(call, machine)
-                # 4. It is changing its state: it is stopping, for example, or another client starts it.
-                elif machine.state != "failed":
-                    await self._wait(call.app, machine.id, state="settled", timeout=LONG)
-                else:
-                    reason = "it has failed, and a start did not help"
-                    raise WaitFailed(
-                        call.app, machine.id, wanted="started", state="failed", reason=reason, hopeless=True
-                    )
-                machine = await self._read(call)
+                try:
+                    await self._bring_up(call, machine)
+                    machine = await self._read(call)
+                # It is gone, or just created and not known to all of the API's nodes: its name shows which.
+                except NotFound:
+                    machine = call.saw(None)
         if not machine.checks_pass:
             with call.timed("healthy"):
                 checks = expected_checks(machine.config)
                 call.saw(await self._wait_healthy(call.app, machine.id, checks=checks, timeout=LONG))
         return call.result()
+
+    async def _bring_up(self, call: _Call, machine: Machine) -> None:
+        """Do what brings a machine that exists closer to running."""
+        # 2. It was created by this call, and boots.
+        if call.created and machine.state in {"created", "starting"}:
+            await self._wait(call.app, machine.id, state="started", timeout=LONG, just_created=True)
+        # 3. It rests. Once started, a machine that has failed fails for good.
+        elif machine.state in {"stopped", "suspended"} or (machine.state == "failed" and call.may_restart()):
+            await self._start_once(call, machine)
+        # 4. It is changing its state: it is stopping, for example, or another client starts it.
+        elif machine.state != "failed":
+            await self._wait(call.app, machine.id, state="settled", timeout=LONG)
+        else:
+            reason = "it has failed, and a start did not help"
+            raise WaitFailed(call.app, machine.id, wanted="started", state="failed", reason=reason, hopeless=True)
 
     async def _create(self, call: _Call) -> Machine | None:
         """Create the machine, or return the one that has its name; None if the API does not show that one yet."""

@@ -174,6 +174,30 @@ async def test_who_calls_while_the_last_caller_is_being_cancelled_gets_the_machi
     assert first.cancelled()
 
 
+@pytest.mark.parametrize("seed", [0, 2])
+async def test_nodes_that_lag_do_not_hide_what_became_of_a_machine(seed: int) -> None:
+    async with Emulator(seed=seed, lag=(0.5, 6.0)) as emulator, client(emulator) as one, client(emulator) as two:
+        await one.apps.create("web", org_slug="personal")
+        await asyncio.sleep(10)
+
+        async def ensure_all() -> None:
+            calls = (
+                fly.machines.ensure_running("web", f"u{number}", NGINX) for fly in (one, two) for number in (0, 1, 2)
+            )
+            await asyncio.gather(*calls)
+
+        await ensure_all()
+        first, *others = emulator.world.machines
+        await asyncio.gather(*(one.machines.stop("web", each) for each in (first, *others)))
+        await asyncio.sleep(1)
+        await ensure_all()
+        await one.machines.delete("web", first, force=True)
+        await ensure_all()
+        states = {each.id: each.state for each in emulator.world.machines.values()}
+        assert states.pop(first) in {"destroying", "destroyed"}
+        assert [*states.values()] == ["started"] * 3
+
+
 async def test_the_error_of_a_machine_whose_checks_never_pass_names_them(
     emulator: Emulator, fly: FlyClient, app: str
 ) -> None:
