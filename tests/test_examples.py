@@ -169,13 +169,27 @@ def test_the_estimate_benchmark_is_close(capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.orchestrator
 def test_jobs_of_a_prefect_flow_give_their_machines_back(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [ROOT / ".venv-orchestrator/bin/python", ROOT / "examples/orchestrate_with_prefect.py"],
-        env={**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
+    settings = {"PREFECT_HOME": str(tmp_path), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    lines = output_of("examples/orchestrate_with_prefect.py", **settings)
+    for line in ("one: Completed", "two: Completed", "endless: TimedOut", "0 machines are still claimed"):
+        assert line in lines
+
+
+@pytest.mark.orchestrator
+def test_each_request_to_litestar_has_a_machine() -> None:
+    lines = output_of("examples/litestar_backend.py")
+    for line in ("201 hello alice", "201 hello bob"):
+        assert line in lines
+
+
+def output_of(path: str, **settings: str) -> list[str]:
+    """Run an example in the environment that has the frameworks, and return the lines it prints."""
+    done = subprocess.run(
+        [ROOT / ".venv-orchestrator/bin/python", ROOT / path],
+        env={**os.environ, **settings},
         stdout=subprocess.PIPE,
         text=True,
         timeout=120,
         check=True,
     )
-    for line in ("one: Completed", "two: Completed", "endless: TimedOut", "0 machines are still claimed"):
-        assert line in run.stdout.splitlines()
+    return done.stdout.splitlines()
