@@ -140,8 +140,7 @@ class Claims:
                 self._emit(ClaimFailed(key=key, error=type(error).__name__, seconds=clock() - search.began))
                 raise
             got, id_, code = clock(), machine.id, machine.region
-            took = got - search.began
-            self._emit(MachineClaimed(key=key, machine_id=id_, region=code, source=source, seconds=took))
+            self._emit(MachineClaimed(key=key, machine_id=id_, region=code, source=source, seconds=got - search.began))
             try:
                 yield ClaimedMachine(self._fly, self._spec().app, key, machine)
             finally:

@@ -53,8 +53,8 @@ class MachinePool:
         options: the other options, by their names:
         name: the name of the pool, unique in the app, and the first part of the names of its machines; `pool` by
             default.
-        regions: the regions of new machines, which are spread evenly; a region without capacity is skipped. By default
-            the API chooses one.
+        regions: the region of new machines, or several, over which they are spread evenly; a region without capacity is
+            skipped. By default the API chooses one.
         standby: the state in which free machines wait: `stopped`, the default (no cost but the disk), `suspended`
             (resumes in less than a second; see the limits of suspend in Fly's documentation) or `started`.
         on_release: what happens to a machine when its claim ends: `recycle`, the default, destroys it, so that the next

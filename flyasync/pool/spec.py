@@ -61,11 +61,15 @@ class PoolOptions(TypedDict, total=False):
     """The options of `MachinePool` that have defaults, which it documents."""
 
     name: str
-    regions: Iterable[str]
+    regions: str | Iterable[str]
     standby: Literal["started", "stopped", "suspended"]
     on_release: Literal["recycle", "stop", "keep"]
     keep_for: float
     claim_ttl: int
+
+
+def _codes(regions: str | Iterable[str]) -> tuple[str, ...]:
+    return (regions,) if isinstance(regions, str) else tuple(regions)
 
 
 @frozen(kw_only=True)
@@ -76,7 +80,7 @@ class PoolSpec:
     config: MachineConfig
     max: int
     name: str = "pool"
-    regions: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
+    regions: tuple[str, ...] = field(default=(), converter=_codes)
     standby: Standby = field(default=Standby.STOPPED, converter=Standby)
     on_release: OnRelease = field(default=OnRelease.RECYCLE, converter=OnRelease)
     keep_for: float = 600.0
@@ -96,10 +100,11 @@ class PoolSpec:
 
     def __attrs_post_init__(self) -> None:
         refuse(check_config(self.config, volumes_by_name=True))
+        if not self.name:
+            raise InvalidInput("name is empty, but the machines of the pool are named after it")
         if self.keep_for <= 0:
             raise InvalidInput(f"keep_for is {self.keep_for!r}, but must be a number of seconds above 0")
-        if self.claim_ttl < LEAST_TO_HOLD:
-            raise InvalidInput(f"claim_ttl is {self.claim_ttl!r}, but must be {LEAST_TO_HOLD} s or more")
+        demand_count("claim_ttl", self.claim_ttl, least=LEAST_TO_HOLD)
 
     def creation(
         self, slot: str, region: str | None, *, key: str | None = None, on_leave: Callable[[], None] | None = None

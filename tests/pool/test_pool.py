@@ -66,6 +66,11 @@ async def test_new_machines_are_spread_over_the_regions(emulator: Emulator, make
     assert Counter(each.region for each in emulator.world.machines.values()) == {"iad": 2, "lhr": 2}
 
 
+async def test_one_region_may_be_a_text(emulator: Emulator, make_pool: MakePool) -> None:
+    await settle(make_pool(ready=1, regions="lhr"))
+    assert [each.region for each in emulator.world.machines.values()] == ["lhr"]
+
+
 async def test_a_region_that_is_full_is_skipped(emulator: Emulator, make_pool: MakePool) -> None:
     emulator.set_capacity("iad", 0)
     await settle(make_pool(ready=2, regions=("iad", "lhr")))
@@ -477,7 +482,8 @@ async def test_an_observer_that_raises_changes_nothing(
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"ready": -1}, {"ready": True}, {"max": 0}, {"claim_ttl": 1}, {"keep_for": 0}, {"standby": "asleep"},
+        {"ready": -1}, {"ready": True}, {"max": 0}, {"claim_ttl": 1}, {"claim_ttl": 5.5}, {"name": ""},
+        {"keep_for": 0}, {"standby": "asleep"},
         {"on_release": "nothing"}, {"config": MachineConfig()},
     ],
 )  # fmt: skip
