@@ -26,7 +26,7 @@ from benchmarks.pool.api import APP, Api, Seen, api
 from benchmarks.pool.costs import costs
 from benchmarks.pool.crew import Crew, read
 from benchmarks.pool.ensure import one_create
-from benchmarks.pool.judge import held, percentile, twice
+from benchmarks.pool.overlaps import held, percentile, twice
 from benchmarks.pool.worker import Order, pool
 from benchmarks.table import Table
 from flyasync import FlyClient
@@ -42,7 +42,7 @@ POOL: dict[str, Any] = {
 
 
 async def storm(users: int, processes: int, in_flight: int, kills: int) -> int:
-    """Serve the users, kill processes, and print what came of it; return the number of broken promises."""
+    """Serve the users, kill processes, and print the result; return the number of broken promises."""
     with tempfile.TemporaryDirectory(prefix="flyasync-pool-") as folder:
         async with api(lost=0.1, capacity={"iad": 5}, boot=(0.3, 1.0)) as server:
             limits = f"file:{folder}/limits"
@@ -67,7 +67,7 @@ async def storm(users: int, processes: int, in_flight: int, kills: int) -> int:
             await server.heal()
             await _settle(server, limits)
             lines = [line for order in orders for line in read(Path(order.journal))]
-            return _judged(await server.seen(), lines, crew, users)
+            return _print_result(await server.seen(), lines, crew, users)
 
 
 async def _settle(server: Api, limits: str) -> None:
@@ -79,8 +79,8 @@ async def _settle(server: Api, limits: str) -> None:
             await asyncio.sleep(8)
 
 
-def _judged(seen: Seen, lines: Sequence[dict[str, Any]], crew: Crew, users: int) -> int:
-    """Print what came of a storm; return the number of broken promises."""
+def _print_result(seen: Seen, lines: Sequence[dict[str, Any]], crew: Crew, users: int) -> int:
+    """Print the result of a storm; return the number of broken promises."""
     claims = list(held(lines, crew.killed, time.monotonic()))
     leaked = [each for each in seen.alive if each.key is not None or each.is_leased]
     unserved = users - len({line["user"] for line in lines if line["what"] == "released"})

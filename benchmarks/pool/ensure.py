@@ -21,7 +21,7 @@ async def calls(url: str, token: str, limits: str, number: int) -> None:
 
 
 async def one_create() -> int:
-    """Have processes ask for one machine at once; print what came of it, and return the number of broken promises."""
+    """Have processes ask for one machine at once; print the result, and return the number of broken promises."""
     with tempfile.TemporaryDirectory(prefix="flyasync-pool-") as folder:
         async with api() as server:
             limits = f"file:{folder}/limits"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from attrs import Factory, define, frozen
 
 from benchmarks.pool.api import APP, Seen, counted
-from benchmarks.pool.judge import Held, twice
+from benchmarks.pool.overlaps import Held, twice
 from benchmarks.pool.worker import pool
 from flyasync import Emulator, Fault, FlyClient, MachinePool
 
@@ -19,7 +19,7 @@ MOST = 6
 
 @frozen(kw_only=True)
 class Result:
-    """What came of a storm."""
+    """The result of a storm."""
 
     served: int
     killed: int

@@ -67,7 +67,7 @@ class Observed:
         `now` is the unix time by the API's clock. Each claim holds the lease, so a machine with a key and without a
         lease was left by a dead holder, unless it is kept for the key.
         """
-        if not is_of_pool(machine, self.spec.name):
+        if not is_of_pool(machine, self.spec.name) or machine.state == "destroying":
             return False
         match reason:
             case DestroyReason.DRAINED:

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.pool.costs import costs
-from benchmarks.pool.judge import Held, held, twice
+from benchmarks.pool.overlaps import Held, held, twice
 from benchmarks.pool.virtual import MOST, storm
 from flyasync.testing import run_virtual
 

@@ -409,6 +409,13 @@ async def test_a_machine_of_another_tool_with_the_name_of_a_slot_is_left_alone(
     assert names(emulator) == ["pool-0"]
 
 
+async def test_a_second_drain_does_not_count_machines_that_are_being_destroyed(make_pool: MakePool) -> None:
+    pool = make_pool(ready=2, standby="started")
+    await settle(pool)
+    assert (await pool.drain()).destroyed == {DestroyReason.DRAINED: 2}
+    assert (await pool.drain()).destroyed == {}
+
+
 async def test_two_pools_of_an_app_do_not_touch_each_other(emulator: Emulator, make_pool: MakePool) -> None:
     one, two = make_pool(ready=2, name="small"), make_pool(ready=1, name="large")
     await settle(one)

@@ -791,8 +791,9 @@ class Machines:
         Requests, apart from the list: one for a machine that runs, three for one that is stopped or suspended, three
         for a new one. Each caller's wait is bounded by its `timeout`.
 
-        Raises WaitFailed when the time is up, and when the machine cannot run: it has failed, or its process ends. Also
-        raises what `create_once` and `start` raise. When the last caller is cancelled or its time is up, a create that
+        Raises WaitFailed when the time is up, with the checks that do not pass, which takes up to 2 s more to read, and
+        when the machine cannot run: it has failed, or its process ends. Also raises what `create_once` and `start`
+        raise. When the last caller is cancelled or its time is up, a create that
         was sent is awaited first; the machine stays as it is, and the next call continues with it.
 
         Args:

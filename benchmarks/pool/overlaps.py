@@ -1,4 +1,4 @@
-"""What the journals of the processes and the emulated world say about a run."""
+"""Which claims had one machine at the same time, by the journals of the processes."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
