@@ -605,7 +605,8 @@ class WaitFailed(FlyError):
 class PoolExhausted(FlyError):
     """A claim that got no machine of its pool within its timeout: all are claimed, or none could be created or started.
 
-    `machines` and `claimed` are what the last list showed; `refusal` is the error of the last attempt, if any.
+    Also raised if another claim of the same key lasted longer. `machines` and `claimed` are what the last list showed;
+    `refusal` is the error of the last attempt, if any.
     """
 
     def __init__(

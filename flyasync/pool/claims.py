@@ -162,7 +162,7 @@ class Claims:
         # The limit of one list a second is for all processes. So an older list comes first, unless another process may
         # keep a machine for the key by now.
         since = None if self._spec().on_release is OnRelease.KEEP else search.began - RECENT
-        observed = Observed.of(self._spec(), ())
+        observed = Observed.of(self._spec(), self._listed)
         try:
             async with asyncio.timeout(search.timeout):
                 await search.holds.enter_async_context(self._keys.setdefault(search.key, asyncio.Lock()))

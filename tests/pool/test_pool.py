@@ -186,6 +186,18 @@ async def test_two_claims_of_one_key_follow_each_other(make_pool: MakePool) -> N
     assert len(set(await asyncio.gather(use(), use(), use()))) == 1
 
 
+async def test_the_error_of_a_claim_that_waits_for_another_one_of_its_key_shows_the_machines(
+    make_pool: MakePool,
+) -> None:
+    pool = make_pool(ready=2)
+    await settle(pool)
+    async with pool.acquire("user-7"):
+        await pool.status()
+        with pytest.raises(PoolExhausted, match="of its 2 machines are claimed"):
+            async with pool.acquire("user-7", timeout=10):
+                pytest.fail("two claims of one key at once")
+
+
 async def test_a_free_machine_in_the_region_comes_first(make_pool: MakePool) -> None:
     pool = make_pool(ready=2, regions=("iad", "lhr"))
     await settle(pool)
