@@ -30,7 +30,7 @@ from flyasync.emulator.http.routes.router import HANDLERS, LONG_HANDLERS, server
 from flyasync.emulator.http.scheduler import Scheduler
 from flyasync.emulator.replay.playback import Playback
 from flyasync.emulator.state import document
-from flyasync.emulator.world import images, machines, transitions
+from flyasync.emulator.world import actions, images, machines, transitions
 from flyasync.emulator.world.reach import PortReach, reach, route_request
 from flyasync.emulator.world.world import ChangeObserver, World, demand_regions
 from flyasync.emulator.world_options import WorldOptions
@@ -243,7 +243,14 @@ class Emulator:
             playback=self._playback,
         )
         control = ControlRoutes(
-            middleware, self.set_capacity, self.set_host_status, self.push, self.dump, self.load, self.reset
+            middleware,
+            self.set_capacity,
+            self.set_host_status,
+            self.crash,
+            self.push,
+            self.dump,
+            self.load,
+            self.reset,
         )
         runner = web.ServerRunner(server(middleware, control, self._allowed_hosts), shutdown_timeout=0.1)
         await runner.setup()
@@ -325,6 +332,18 @@ class Emulator:
             raise ValueError(f"machine_id: there is no machine {machine_id!r}")
         with self._present() as world:
             transitions.set_host_status(world, machine, host_status)
+
+    @_on_its_loop
+    def crash(self, machine_id: str, exit_code: int = 1) -> None:
+        """End the process of a started machine with an exit code; its restart policy applies.
+
+        An unknown machine, or one that is not started, raises ValueError. The fault `crash` is for future boots.
+        """
+        with self._present() as world:
+            machine = world.machines.get(machine_id)
+            if machine is None:
+                raise ValueError(f"machine_id: there is no machine {machine_id!r}")
+            actions.crash(world, machine, exit_code)
 
     @_on_its_loop
     def push(self, image: str) -> str:

@@ -127,7 +127,7 @@ def test_the_page_of_the_emulator_has_every_fault_and_route() -> None:
 
 def test_the_page_of_the_emulator_has_every_control_route() -> None:
     unused: Any = None
-    served = {f"{method} {path}" for method, path, _ in ControlRoutes(*[unused] * 7).routes()}
+    served = {f"{method} {path}" for method, path, _ in ControlRoutes(*[unused] * 8).routes()}
     assert set(first_column(section("emulator", "Control routes"))) == served
 
 

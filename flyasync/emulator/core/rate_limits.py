@@ -1,5 +1,7 @@
 """The published limits, defined independently of the client: 1 per second per action and identifier, bursts of 3."""
 
+from typing import Any
+
 from attrs import define, frozen
 
 from flyasync.emulator.core.operations import companions
@@ -67,6 +69,21 @@ class OperationLimits:
             for bucket in buckets:
                 bucket.take(now)
         return wait
+
+    def as_json(self, *, now: float) -> list[dict[str, Any]]:
+        """Return the buckets that are not empty, the fullest first; `used` is the number of permits in use."""
+        found = [
+            {
+                "action": action,
+                "identifier": identifier,
+                "used": round((bucket.empty_at - now) * bucket.rate.per_second, 2),
+                "burst": bucket.rate.burst,
+                "per_second": round(bucket.rate.per_second, 2),
+            }
+            for (action, identifier), bucket in self._buckets.items()
+            if bucket.empty_at > now
+        ]
+        return sorted(found, key=lambda each: each["used"] / each["burst"], reverse=True)
 
     def _bucket(self, key: tuple[str, str], rate: OperationRate, now: float) -> OperationBucket:
         if len(self._buckets) > _KEPT:

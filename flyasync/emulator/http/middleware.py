@@ -165,6 +165,10 @@ class ApiMiddleware:
         unknown = (f"{http.method} {http.path}",) if status in _UNKNOWN else ()
         self._log(_InFlight(self.request_log.arrive(), self.scheduler.seconds(), http, request), status, unknown)
 
+    def buckets_as_json(self) -> list[dict[str, object]]:
+        """Return the buckets of the rate limits that are not empty."""
+        return self._limits.as_json(now=self.scheduler.seconds())
+
     async def drop_all(self) -> None:
         """Close the connection of every request in progress, and wait until their tasks have ended."""
         for http in self._inside.values():
@@ -214,7 +218,7 @@ class ApiMiddleware:
 
     async def _play(self, inflight: _InFlight, answer: Answer) -> web.StreamResponse:
         """Answer as recorded, at the recorded time."""
-        self._log(inflight, answer.status)
+        self._log(inflight, answer.status, answered=b"" if answer.is_held else answer.body)
         if answer.is_held:
             await asyncio.get_running_loop().create_future()
         if answer.seconds:
@@ -310,7 +314,9 @@ class ApiMiddleware:
         return response
 
     def _respond(self, inflight: _InFlight, response: ApiResponse) -> web.Response:
-        self._log(inflight, response.status, response.not_served)
+        text = response.body if response.is_json or isinstance(response.body, str) else json.dumps(response.body)
+        body = b"" if response.body is None else text.encode()
+        self._log(inflight, response.status, response.not_served, body)
         # Clients show this id in their errors, and Fly's support needs it.
         request_id = f"{ids.ulid(self._request_ids, inflight.at)}-{NEAREST}"
         headers = {"fly-request-id": request_id, **response.headers}
@@ -318,7 +324,6 @@ class ApiMiddleware:
             return web.Response(status=response.status, headers=headers)
         if isinstance(response.body, str) and not response.is_json:
             return web.Response(status=response.status, headers=headers, text=response.body)
-        body = (response.body if response.is_json else json.dumps(response.body)).encode()
         return web.Response(status=response.status, headers=headers, body=body, content_type="application/json")
 
     def _cut(self, inflight: _InFlight, status: int | None) -> web.Response:
@@ -326,9 +331,11 @@ class ApiMiddleware:
         _close(inflight.http)
         return web.Response()
 
-    def _log(self, inflight: _InFlight, status: int | None, not_served: tuple[str, ...] = ()) -> None:
+    def _log(
+        self, inflight: _InFlight, status: int | None, not_served: tuple[str, ...] = (), answered: bytes = b""
+    ) -> None:
         if entry := inflight.entry(status, not_served):
-            self.request_log.write(entry)
+            self.request_log.write(entry, inflight.request.raw, answered)
 
 
 async def body_of(http: web.BaseRequest) -> bytes:

@@ -1,6 +1,7 @@
 """The log of requests, with counts."""
 
 from collections import Counter, deque
+from itertools import islice
 
 from attrs import asdict, frozen
 
@@ -28,6 +29,9 @@ class LoggedRequest:
 
 # Enough for days of a benchmark; the counts include all requests.
 _KEPT = 100_000
+# The bodies that are kept, with at most so many bytes of each: 3 MiB in all.
+_BODIES_KEPT = 200
+_BODY_BYTES = 8 * 1024
 
 
 class RequestLog:
@@ -35,6 +39,7 @@ class RequestLog:
 
     def __init__(self) -> None:
         self.entries: deque[LoggedRequest] = deque(maxlen=_KEPT)
+        self._bodies: deque[tuple[bytes, bytes]] = deque(maxlen=_BODIES_KEPT)
         self.counts: Counter[tuple[str, str]] = Counter()
         self.limited: Counter[tuple[str, str]] = Counter()
         self.not_served: Counter[str] = Counter()
@@ -48,10 +53,11 @@ class RequestLog:
         self._arrived += 1
         return self._arrived
 
-    def write(self, entry: LoggedRequest) -> None:
-        """Record a completed request."""
+    def write(self, entry: LoggedRequest, asked: bytes = b"", answered: bytes = b"") -> None:
+        """Record a completed request, and the bodies of the request and of the response."""
         key = (entry.action, entry.identifier)
         self.entries.append(entry)
+        self._bodies.append((asked[:_BODY_BYTES], answered[:_BODY_BYTES]))
         self.counts[key] += 1
         if entry.is_limited:
             self.limited[key] += 1
@@ -65,6 +71,14 @@ class RequestLog:
     def log_as_json(self, after: int) -> list[dict[str, object]]:
         """Return the entries with numbers above `after`."""
         return [asdict(entry) for entry in self.entries if entry.seq > after]
+
+    def latest_as_json(self) -> list[dict[str, object]]:
+        """Return the latest 200 entries, newest first, with up to 8 KiB of each body that was sent; no headers."""
+        latest = islice(reversed(self.entries), _BODIES_KEPT)
+        return [
+            {**asdict(entry), "asked": asked.decode(errors="replace"), "answered": answered.decode(errors="replace")}
+            for entry, (asked, answered) in zip(latest, reversed(self._bodies), strict=True)
+        ]
 
     def counts_as_json(self) -> list[dict[str, object]]:
         """Return the counts, sorted."""

@@ -73,6 +73,13 @@ def signal(world: World, machine: MachineRecord, name: object) -> None:
         process_exit(world, machine, 128 + number)
 
 
+def crash(world: World, machine: MachineRecord, exit_code: int) -> None:
+    """End the process of a running machine as a crash does; raise ValueError if it does not run."""
+    if machine.state != "started":
+        raise ValueError(f"machine_id: {machine.id} is {machine.state}; only a started machine can crash")
+    process_exit(world, machine, exit_code)
+
+
 def cordon(world: World, machine: MachineRecord, *, cordoned: bool, nonce: str | None = None) -> None:
     """Cordon a machine, so that the proxy sends it no requests, or uncordon it; doing it twice changes nothing."""
     leases.guard(world, machine, nonce)

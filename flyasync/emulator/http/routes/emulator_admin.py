@@ -12,11 +12,13 @@ from flyasync.emulator.core.faults import read_fault
 from flyasync.emulator.core.go_json import Json, check, decode, integer, parse
 from flyasync.emulator.core.processes import read_script
 from flyasync.emulator.http.middleware import ApiMiddleware, body_of
+from flyasync.emulator.http.views.overview import overview
 from flyasync.emulator.world.reach import reach, route_request
 
 ControlRoute = Callable[[web.BaseRequest], Awaitable[web.Response]]
 _CAPACITY = {"region": "string", "machines": "int"}
 _IMAGE = {"image": "string"}
+_CRASH = {"machine_id": "string", "exit_code": "int"}
 _HOST_STATUS = {"machine_id": "string", "host_status": "string"}
 
 
@@ -27,6 +29,7 @@ class ControlRoutes:
     middleware: ApiMiddleware
     set_capacity: Callable[[str, int | None], None]
     set_host_status: Callable[[str, str], None]
+    crash_machine: Callable[[str, int], None]
     push: Callable[[str], str]
     dump: Callable[[], Json]
     load: Callable[[Any], None]
@@ -47,7 +50,9 @@ class ControlRoutes:
             ("DELETE", "/_emulator/commands", self.clear_commands),
             ("POST", "/_emulator/capacity", self.capacity),
             ("POST", "/_emulator/host_status", self.host_status),
+            ("POST", "/_emulator/crash", self.crash),
             ("POST", "/_emulator/images", self.images),
+            ("GET", "/_emulator/overview", self.overview),
             ("GET", "/_emulator/world", self.world),
             ("POST", "/_emulator/world", self.load_world),
             ("GET", "/_emulator/reach", self.reach),
@@ -130,6 +135,22 @@ class ControlRoutes:
         with _refusing():
             self.set_host_status(body.get("machine_id") or "", body.get("host_status") or "")
         return web.Response(status=204)
+
+    async def crash(self, request: web.BaseRequest) -> web.Response:
+        """End the process of a machine, with exit code 1 unless the body has another."""
+        body = decode(await body_of(request), "crash")
+        check(body, _CRASH, "crash")
+        exit_code = body.get("exit_code")
+        with _refusing():
+            self.crash_machine(body.get("machine_id") or "", 1 if exit_code is None else exit_code)
+        return web.Response(status=204)
+
+    async def overview(self, _: web.BaseRequest) -> web.Response:
+        """Return what the console shows: the world without its secrets, the latest requests, buckets and faults."""
+        with self.middleware.scheduler.present() as world:
+            shown = overview(world)
+        found = {"buckets": self.middleware.buckets_as_json(), "faults": self.middleware.faults.as_json()}
+        return web.json_response({**shown, **found, "requests": self.middleware.request_log.latest_as_json()})
 
     async def images(self, request: web.BaseRequest) -> web.Response:
         """Push an image: move its tag, and return the digest that the tag now points to."""

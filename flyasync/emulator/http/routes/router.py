@@ -17,6 +17,7 @@ from flyasync.emulator.http.routes import (
     actions,
     apps,
     certificates,
+    console,
     flyctl_deploys,
     flyctl_postgres,
     graphql,
@@ -70,7 +71,7 @@ def server(middleware: ApiMiddleware, control: ControlRoutes, allowed_hosts: All
     paths = PathTree[Endpoint]()
     for operation in (*operations(), *companions()):
         paths.add(operation.method, operation.path, partial(middleware.serve, operation.action))
-    for method, path, answer in control.routes():
+    for method, path, answer in (*control.routes(), *console.ROUTES):
         paths.add(method, path, partial(_without_params, answer))
     find = lru_cache(maxsize=_PATHS_KEPT)(paths.find)  # clients poll the same few paths
 
