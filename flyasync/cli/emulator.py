@@ -61,7 +61,8 @@ Exit status: that of COMMAND; 127 if it was not found, 126 if it could not be st
 """
 
 CONTROL = (
-    "open {url}/ in a browser, or use {url}/_emulator/: GET log, GET counts, GET or POST or DELETE faults, POST capacity, "
+    "open {url}/ in a browser, or use {url}/_emulator/: GET log, GET counts, GET or POST or DELETE faults, "
+    "POST capacity, "
     "GET or POST or DELETE commands, POST host_status, POST crash, POST images, GET or POST world, GET overview, "
     "GET reach?app=APP, POST request?app=APP, POST reset"
 )
