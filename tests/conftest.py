@@ -4,8 +4,10 @@ import asyncio
 import gc
 import inspect
 import os
+import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -63,6 +65,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         cases[item.function] += 1
         if cases[item.function] > COVERED_CASES:
             item.add_marker("no_cover")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Open Chromium once for all tests of pages: Playwright runs only once in a thread."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    assert chromium, "Chromium is not installed: apt-get install chromium"
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -23,20 +22,16 @@ def send(emulator: Emulator, path: str, body: dict[str, Any]) -> int:
         return connection.getresponse().status
 
 
-def test_the_console_shows_the_world_and_its_buttons_change_it() -> None:
+def test_the_console_shows_the_world_and_its_buttons_change_it(browser: Any) -> None:
     from axe_playwright_python.sync_playwright import Axe
-    from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium")
-    assert chromium, "Chromium is not installed: apt-get install chromium"
     hostile = "<img src=x onerror=alert(1)>"
     machine = {"name": "one", "region": "lhr", "config": {"image": "nginx", "env": {"TEXT": hostile}}}
     faults: list[str] = []
     requests: list[str] = []
-    with EmulatorThread(Emulator(boot=(0, 0))) as emulator, sync_playwright() as playwright:
+    with EmulatorThread(Emulator(boot=(0, 0))) as emulator:
         send(emulator, "/v1/apps", {"name": "web", "org_slug": "personal"})
         assert send(emulator, "/v1/apps/web/machines", machine) == 200
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 390, "height": 844})
         page.on("console", lambda it: faults.extend([it.text] if it.type in {"error", "warning"} else []))
         page.on("pageerror", lambda it: faults.append(str(it)))
@@ -75,6 +70,6 @@ def test_the_console_shows_the_world_and_its_buttons_change_it() -> None:
         # axe-core is injected past the policy of the page, whose trusted types it does not know.
         violations = Axe().run(page).response["violations"]
         assert [each["id"] for each in violations if each["impact"] in {"serious", "critical"}] == []
-        browser.close()
+        page.close()
         assert all(url.startswith(emulator.url) for url in requests if not url.startswith("data:"))
     assert faults == []

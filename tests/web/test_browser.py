@@ -3,8 +3,6 @@
 import asyncio
 import os
 import queue
-import shutil
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from threading import Event, Thread
@@ -120,18 +118,6 @@ class Tab:
     def shoot(self, name: str) -> None:
         if folder := os.environ.get("FLYASYNC_SCREENSHOTS"):
             self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium")
-    assert chromium, "Chromium is not installed: apt-get install chromium"
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
