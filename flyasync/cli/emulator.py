@@ -235,7 +235,7 @@ class DelayOptions(EmulatorOptions):
         metavar="IMAGE=SECONDS",
         multiple=True,
         callback=tag_moves,
-        help="Tag that moves to a new digest, so many emulated seconds after the start; repeatable.",
+        help="Tag that moves to a new digest SECONDS after the start, in emulated time; repeatable.",
     )
     linger: tuple[float, float] | None = option(
         "--linger",

@@ -47,10 +47,10 @@ from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.resume import JournalReplay, read_journal
 from flyasync.deploy.reporting.saved_deploy import SavedDeploy
 from flyasync.deploy.reporting.spec_json import write_spec_for_replay
-from flyasync.deploy.run.cancellation import noting_cancellation
 from flyasync.deploy.run.deploy_run import run_deploy
 from flyasync.deploy.run.notification import notifying
 from flyasync.deploy.run.observers import Observers
+from flyasync.deploy.run.recorded_cancellation import noting_cancellation
 from flyasync.deploy.run.spans import deploying, reported
 from flyasync.deploy.undo.release_history import undoing
 from flyasync.errors import InvalidInput

@@ -270,7 +270,8 @@ class Claims:
         except (NameTaken, LeaseHeld, NotFound):
             return None
         except BaseException:
-            # Nobody else would destroy it soon: it has the key of this claim. Its lease was released, or has the nonce.
+            # No other client would destroy it soon: it has the key of this claim. Its lease was released, or has the
+            # nonce.
             if (made := creation.machine) and not creation.adopted:
                 await finished(self._discard(made, made.nonce, DestroyReason.UNUSABLE))
             raise

@@ -62,7 +62,7 @@ class Observed:
         return is_current and not machine.cordoned
 
     def is_due(self, machine: Machine, reason: DestroyReason, now: float) -> bool:
-        """Whether to destroy a machine for a reason, now that nobody else can hold its lease.
+        """Whether to destroy a machine for a reason, given that no other client holds its lease.
 
         `now` is the unix time by the API's clock. Each claim holds the lease, so a machine with a key and without a
         lease was left by a dead holder, unless it is kept for the key.

@@ -1,12 +1,13 @@
 """An emulator, a client bound to it, and an app in it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
 
-from flyasync import DeployBuilder, Emulator, FlyClient, Machine
+from flyasync import DeployBuilder, Emulator, Fault, FlyClient, Machine
 from flyasync.models.image import without_digest
 
 World = Callable[..., AbstractAsyncContextManager[tuple[Emulator, FlyClient]]]
@@ -36,3 +37,17 @@ def total(emulator: Emulator, action: str) -> int:
 def tag(machine: Machine) -> str:
     """Give the image that a machine runs, without the digest."""
     return without_digest(str(machine.image))
+
+
+async def killed(emulator: Emulator, fly: FlyClient, builder: DeployBuilder, requests: int) -> None:
+    """Kill a deploy after this many requests: no further request reaches the API."""
+    cut = Fault(does="cut", after=requests)
+    emulator.faults.add(cut)
+    deploy = asyncio.ensure_future(builder.execute(fly))
+    while not (deploy.done() or emulator.faults.hits(cut)):
+        await asyncio.wait([deploy], timeout=0.1)
+    while not deploy.done():
+        deploy.cancel()
+        await asyncio.wait([deploy], timeout=0.05)
+    await asyncio.gather(deploy, return_exceptions=True)
+    emulator.faults.remove(cut)

@@ -12,7 +12,7 @@ from flyasync import DeployBuilder, DeployReport, Emulator, Fault, FlyClient, In
 from flyasync.deploy.plan.config_merge import observed
 from flyasync.deploy.plan.release_command import RELEASE_GROUP
 from flyasync.deploy.reporting.status import Status
-from tests.deploy.conftest import tag, world
+from tests.deploy.conftest import killed, tag, world
 
 BASE = DeployBuilder("web").with_image("nginx:2").with_env(A="1").smoke_check(0).keep_counts()
 STRATEGIES: Mapping[str, DeployBuilder] = {
@@ -243,17 +243,8 @@ async def test_a_deploy_that_keeps_configs_does_not_advise_to_adopt() -> None:
 @pytest.mark.parametrize("name", STRATEGIES)
 async def test_killed_and_run_again_they_are_adopted_once(name: str, requests: int, tmp_path: Path) -> None:
     async with stray() as (emulator, fly):
-        cut = Fault(does="cut", after=requests)
-        emulator.faults.add(cut)
         asked = STRATEGIES[name].adopt("stray-iad", "stray-nrt")
-        deploy = asyncio.ensure_future(asked.with_journal(tmp_path / "deploy.jsonl").execute(fly))
-        while not (deploy.done() or emulator.faults.hits(cut)):
-            await asyncio.wait([deploy], timeout=0.1)
-        while not deploy.done():
-            deploy.cancel()
-            await asyncio.wait([deploy], timeout=0.05)
-        await asyncio.gather(deploy, return_exceptions=True)
-        emulator.faults.remove(cut)
+        await killed(emulator, fly, asked.with_journal(tmp_path / "deploy.jsonl"), requests)
         is_begun = "planned" in (tmp_path / "deploy.jsonl").read_text()
         resumes = is_begun and requests % 4 == 0
         again = DeployBuilder.resumed(tmp_path / "deploy.jsonl", env={"A": "1"}) if resumes else asked
@@ -277,17 +268,8 @@ async def test_killed_and_undone_they_are_outside_the_group_again(name: str, req
         worker = BASE.rolling().process_group("worker").to_regions("iad", "lhr").with_image("nginx:1")
         assert (await worker.execute(fly)).ok
         before = await machines(fly)
-        cut = Fault(does="cut", after=requests)
-        emulator.faults.add(cut)
         asked = STRATEGIES[name].adopt("stray-iad", "stray-nrt", "worker-iad-1").with_journal(path)
-        deploy = asyncio.ensure_future(asked.execute(fly))
-        while not (deploy.done() or emulator.faults.hits(cut)):
-            await asyncio.wait([deploy], timeout=0.1)
-        while not deploy.done():
-            deploy.cancel()
-            await asyncio.wait([deploy], timeout=0.05)
-        await asyncio.gather(deploy, return_exceptions=True)
-        emulator.faults.remove(cut)
+        await killed(emulator, fly, asked, requests)
         await asyncio.sleep(40)
         with suppress(InvalidInput):  # there is nothing to undo
             report = await DeployBuilder.resumed(path, env={"A": "1"}).undo(fly)

@@ -29,7 +29,7 @@ class LoggedRequest:
 
 # Enough for days of a benchmark; the counts include all requests.
 _KEPT = 100_000
-# The bodies that are kept, with at most so many bytes of each: 3 MiB in all.
+# The number of requests whose bodies are kept, and the bytes of each body: 3 MiB in all.
 _BODIES_KEPT = 200
 _BODY_BYTES = 8 * 1024
 

@@ -120,7 +120,7 @@ class Playback:
         key = _key_of(sent)
         left = self._left[key]
         # 1. There is none in this deploy; an earlier one has read the same.
-        # 2. There is no such request any more.
+        # 2. All recorded requests of this kind have been answered.
         # 3. The next one is another request, such as one with another config.
         # 4. It is sent at another time, so the response does not fit, or would come too late.
         if not left and key in self._before and not any(_key_of_exchange(each) == key for each in self._own):

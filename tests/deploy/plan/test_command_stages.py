@@ -16,7 +16,7 @@ from flyasync.deploy.plan.release_command import RELEASE_GROUP
 from flyasync.emulator import Output
 from flyasync.models.config import Init
 from flyasync.models.machine import MachineEvent
-from tests.deploy.conftest import total, world
+from tests.deploy.conftest import killed, total, world
 from tests.deploy.relay import relayed
 
 PLAIN = DeployBuilder("web").to_regions("iad", "lhr").with_image("nginx:1").with_env(A="1").smoke_check(0).rolling()
@@ -150,16 +150,7 @@ async def test_killed_at_any_request_and_run_again_it_has_run_once(
 ) -> None:
     path = tmp_path / "deploy.jsonl"
     async with seeded(seconds=5) as (emulator, fly):
-        cut = Fault(does="cut", after=requests)
-        emulator.faults.add(cut)
-        deploy = asyncio.ensure_future(APP.with_journal(path).execute(fly))
-        while not (deploy.done() or emulator.faults.hits(cut)):
-            await asyncio.wait([deploy], timeout=0.1)
-        while not deploy.done():
-            deploy.cancel()
-            await asyncio.wait([deploy], timeout=0.05)
-        await asyncio.gather(deploy, return_exceptions=True)
-        emulator.faults.remove(cut)
+        await killed(emulator, fly, APP.with_journal(path), requests)
         again = DeployBuilder.resumed(path, env={"A": "1"}) if resumes and "planned" in path.read_text() else APP
         report = await again.execute(fly)
         assert report.ok, str(report)

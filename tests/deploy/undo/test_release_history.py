@@ -13,7 +13,6 @@ from flyasync import (
     DeployBuilder,
     Emulator,
     Fault,
-    FlyClient,
     InvalidInput,
     MachineConfig,
     Result,
@@ -31,7 +30,7 @@ from flyasync.models.image import at_digest, without_digest
 from flyasync.models.machine import Machine
 from flyasync.models.machine_results import MachineVersion
 from flyasync.testing import mock_machine
-from tests.deploy.conftest import world
+from tests.deploy.conftest import killed, world
 from tests.deploy.relay import relayed
 from tests.deploy.undo.test_rollback_plan import BASE, SICK, V1, V2, fleet, settled
 
@@ -549,20 +548,6 @@ WANTED = {
     "up and down": V2.rolling().count(iad=1, lhr=3),
     "volumes": V2.rolling().with_volume("data", "/data"),
 }
-
-
-async def killed(emulator: Emulator, fly: FlyClient, builder: DeployBuilder, requests: int) -> None:
-    """Kill a deploy after this many requests: no further request reaches the API."""
-    cut = Fault(does="cut", after=requests)
-    emulator.faults.add(cut)
-    deploy = asyncio.ensure_future(builder.execute(fly))
-    while not (deploy.done() or emulator.faults.hits(cut)):
-        await asyncio.wait([deploy], timeout=0.1)
-    while not deploy.done():
-        deploy.cancel()
-        await asyncio.wait([deploy], timeout=0.05)
-    await asyncio.gather(deploy, return_exceptions=True)
-    emulator.faults.remove(cut)
 
 
 @pytest.mark.parametrize("requests", [14, 18, 24, 36, 50, 66, 86, 106])

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flyasync import FlyClient
-from flyasync.deploy.run.cancellation import noting_cancellation
+from flyasync.deploy.run.recorded_cancellation import noting_cancellation
 
 
 async def slowly() -> str:
