@@ -29,6 +29,15 @@ Requests for the whole deploy are its direct children: lists, plans, and the lea
 that serves many waits is a child of the machine whose wait requested it. Requests outside of deploys are children of
 your current span. The span of a request is created when the request ends, with its actual start and end times.
 
+Jobs of `deploy_many` that an executor sends to other processes take the current trace context along, in the format of
+the global propagators (by default W3C `traceparent` and `baggage`). With a Telemetry in the client of a worker, its
+deploys are children of your span, in the same trace:
+
+    def connect() -> FlyClient:  # runs on each worker, which sets its providers itself
+        return FlyClient(on_event=Telemetry())
+
+    executor = DaskExecutor(dask, connect=connect)
+
 Attributes of spans:
 
     fly.app                    every span that concerns an app

@@ -70,6 +70,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "transport/session": {"aiohttp", "yarl"},
     "deploy/many/dask_worker": {"distributed"},
     "deploy/many/dask_executor": {"distributed"},
+    "deploy/many/trace_context": {"opentelemetry"},
     "web/server": {"aiohttp"},
     "emulator": {"aiohttp"},
     "emulator/http/certificate_authority": {"trustme"},

@@ -28,9 +28,11 @@ from flyasync import (
     Attempt,
     ClientEvent,
     DeployBuilder,
+    DeployReport,
     Emulator,
     Fault,
     FlyClient,
+    Job,
     LimitsBack,
     LimitsLost,
     MachineConfig,
@@ -426,6 +428,33 @@ async def test_all_hangs_on_the_users_own_span_with_or_without_a_deploy() -> Non
     assert sorted(below) == ["GET machines.list", "deploy"]
 
 
+@define
+class FarAway:
+    """An executor whose jobs arrive as bytes, and run without any context of this process."""
+
+    fly: FlyClient
+
+    async def execute(self, job: Job) -> DeployReport:
+        packed = job.packed()
+        return await asyncio.create_task(Job.unpacked(packed).run(self.fly), context=contextvars.Context())
+
+
+async def test_deploys_in_other_processes_belong_to_the_trace_of_the_sender() -> None:
+    async with recorded(seed=1) as (_, fly, seen):
+        far = FarAway(fly)
+        with seen.provider.get_tracer("release").start_as_current_span("release") as mine:
+            async with aclosing(deploy_many(fly, BASE.count(1), ["web"], executor=far)) as reports:
+                assert [report.ok async for report in reports] == [True]
+        # Without a span there is nothing to send, and the trace is a new one.
+        async with aclosing(deploy_many(fly, BASE.count(1), ["web"], executor=far)) as reports:
+            assert [report.ok async for report in reports] == [True]
+    first, second = seen.named("deploy")
+    assert first.parent
+    assert first.parent.is_remote
+    assert first.parent.span_id == mine.get_span_context().span_id
+    assert second.parent is None
+
+
 async def test_the_figures_are_those_of_the_requests() -> None:
     trouble = [
         Fault(does="refuse", action="listMachines", status=429, times=2),
@@ -677,6 +706,18 @@ def test_opentelemetry_is_imported_by_nothing_else(module: str) -> None:
     assert (
         subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout == "False\n"
     )
+
+
+def test_a_job_with_a_trace_context_runs_without_opentelemetry() -> None:
+    program = """
+import sys
+sys.modules["opentelemetry"] = None
+from flyasync.deploy.many.trace_context import current_trace_context, in_trace_context
+assert current_trace_context() == {}
+with in_trace_context({"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}):
+    print("ran")
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout == "ran\n"
 
 
 async def test_a_pool_is_recorded_as_metrics() -> None:

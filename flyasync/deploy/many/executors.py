@@ -1,14 +1,16 @@
 """Executors, which run the deploys of many apps, and the job that each of these deploys is."""
 
 import pickle
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.deploy.builder import DeployBuilder
+from flyasync.deploy.many.trace_context import current_trace_context, in_trace_context
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.errors import InvalidInput
 
@@ -18,12 +20,14 @@ class Job:
     """The deploy of one app, as a value that can be sent to another process and run there.
 
     Its launch is already named, so a job can be run twice: the second run finds the machines of the first and creates
-    only those that are missing. `base_url` is the URL of the API that it is meant for.
+    only those that are missing. `base_url` is the URL of the API that it is meant for. A job that another process sent
+    has its `trace_context`: the OpenTelemetry spans of `run` are children of the span in which it was packed.
     """
 
     builder: DeployBuilder = field(repr=False)
     launch: str
     base_url: str
+    trace_context: Mapping[str, str] = field(factory=dict, repr=False, eq=False)
 
     @property
     def app(self) -> str:
@@ -37,7 +41,8 @@ class Job:
                 f"the deploy of {self.app} is for {self.base_url}, but the client here uses {fly.base_url}, so no "
                 f"request was sent: set FLY_FLAPS_BASE_URL={self.base_url} here, or pass that base_url to the client"
             )
-        return await self.builder.execute(fly)
+        with in_trace_context(self.trace_context):
+            return await self.builder.execute(fly)
 
     def packed(self) -> bytes:
         """Return the job as bytes for `unpacked` in another process; they contain the env values, which may be secret.
@@ -55,7 +60,7 @@ class Job:
                 "the moments in the report"
             )
         try:
-            pickled = pickle.dumps(self)
+            pickled = pickle.dumps(evolve(self, trace_context=current_trace_context()))
         except Exception as error:
             raise InvalidInput(
                 f"the deploy of {self.app} cannot be sent to another process ({type(error).__name__}): a value in its "
