@@ -45,7 +45,8 @@ async def deploy_many(
     Nothing is kept of apps that have finished. The rate limits count per app, so apps do not slow each other down, but
     they share the connections of the client: each deploy holds up to one long poll per machine, and a client has room
     for 1,000 long polls (`Timeouts.polls`); further ones wait. The tag of an image is resolved once for all apps that
-    use it, so that all of them run the same digest, if the API shows it.
+    use it, so that all of them run the same digest, if the API shows it. Apps that their own deploys create resolve it
+    themselves until the first of them is deployed.
 
     The report of an app that cannot begin is not ok. Its machines are `not begun`, each with the reason: for example,
     the app does not exist, or another deploy of it is running. If the builder was refused, the report lists no machines
@@ -198,6 +199,8 @@ class _BulkDeploy:
                 raise JobLost(app, spec.launch, reason)
         except FlyError as error:
             report = _failed(app, spec, error, round(loop.time() - begun, 3))
+        if report.ok:
+            self._digests.existing = app
         self._reports.append(report)
         if self._stops and not report.ok:
             self._stop()
@@ -233,11 +236,16 @@ class _BulkDeploy:
 
 
 class _Digests:
-    """The digests of tags, each resolved once, so that all apps of a bulk deploy run the same digest."""
+    """The digests of tags, each resolved once, so that all apps of a bulk deploy run the same digest.
+
+    The API resolves a tag only for an app that exists. An app may be created by its own deploy, so tags are resolved
+    for `existing`, an app that has been deployed to, as soon as there is one.
+    """
 
     def __init__(self, fly: FlyClient) -> None:
         self._fly = fly
         self._resolutions: dict[str, asyncio.Future[Resolution]] = {}
+        self.existing: str | None = None
 
     async def pin(self, builder: DeployBuilder) -> DeployBuilder:
         """Return the builder with the digest of its image, if the API shows it."""
@@ -247,7 +255,7 @@ class _Digests:
         while len(self._resolutions) > IMAGES:
             self._resolutions.pop(next(iter(self._resolutions)))
         if image not in self._resolutions:
-            self._resolutions[image] = asyncio.ensure_future(resolved(self._fly, builder.app, image))
+            self._resolutions[image] = asyncio.ensure_future(resolved(self._fly, self.existing or builder.app, image))
         # Shielded, because other apps wait for the same resolution.
         resolution = await asyncio.shield(self._resolutions[image])
         if resolution.digest is None:

@@ -328,6 +328,20 @@ def test_create_app_alone_means_the_default_organization(monkeypatch: pytest.Mon
         assert sum(number for (name, _), number in shops.emulator.counts().items() if name == "graphql") <= 1 + 4
 
 
+def test_apps_that_are_created_share_the_digest_from_the_first_that_is_deployed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A tag can be resolved only for an app that exists."""
+    with street(monkeypatch, tmp_path, 0) as shops:
+        result = shops.bulk(table(9), "--create-app", "personal", "--apps-in-flight", "2")
+        assert result.exit_code == 0, result.output
+        resolutions = [entry for entry in shops.emulator.log if entry.action == "graphql"]
+        images = {machine.config["image"] for machine in shops.emulator.world.machines.values()}
+    # Twice for each of the first two: before their app exists, and after; then once for all others.
+    assert len(resolutions) <= 2 * 2 + 1
+    assert len(images) == 1
+
+
 def test_an_app_that_cannot_be_created_fails_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     theirs = Fault(does="refuse", action="getApp", identifier="shop-2", status=403, body={"error": "unauthorized"})
     with street(monkeypatch, tmp_path, 1, faults=[theirs]) as shops:
