@@ -67,6 +67,27 @@ async def test_what_one_took_another_finds_taken(tmp_path: Path) -> None:
     assert (await one.take("key", RATE)).wait == pytest.approx(2, abs=0.01), "behind the other"
 
 
+async def test_two_processes_share_a_burst_though_one_could_take_it_before_the_other_gets_the_lock(
+    tmp_path: Path,
+) -> None:
+    rate = Rate(per_second=1, burst=21, spare=1)
+    one, other = FileStore(tmp_path), FileStore(tmp_path)
+    await one.take("key", rate)
+    await asyncio.sleep(60)
+    for store in (one, other, one):  # both know that there is another
+        await store.census()
+
+    async def take_all(store: FileStore) -> int:
+        granted = 0
+        while not (await store.take("key", rate)).wait:
+            granted += 1
+        return granted
+
+    shares = await asyncio.gather(take_all(one), take_all(other))
+    assert sum(shares) == 20
+    assert min(shares) >= 9
+
+
 async def test_a_bucket_at_rest_is_left_out_when_its_file_is_written(tmp_path: Path) -> None:
     store = await settled(tmp_path)
     for number in range(1000):
