@@ -27,7 +27,7 @@ from typing import Any
 
 from attrs import asdict
 
-from benchmarks.fleet.processes import ROOT
+from benchmarks.children import ROOT
 from benchmarks.table import Column, Goal, Plot, Row, Spread, Table
 from benchmarks.waiting_client import CHOICE, LISTS, WAYS, Case
 from flyasync.api.machines.wait import DIRECT, most_pollers

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 from attrs import define, field, frozen
 
-from benchmarks.fleet.processes import spawned
+from benchmarks.children import spawned
 from flyasync import FlyClient
 from flyasync.api.machines.poller import survey
 from flyasync.api.machines.wait import DIRECT, Waits, most_pollers, most_readers

@@ -12,14 +12,9 @@ against jitter, and so `kept` is what is to be expected of it. What a run takes 
 three of which go one after the other, and whatever else there is to wait for.
 """
 
-from collections.abc import Iterator
-from itertools import islice
-
 from attrs import frozen
 
 from flyasync.transport.ratelimit.rates import Limits
-
-CREATE = "machines.create"
 
 
 @frozen(kw_only=True)
@@ -32,20 +27,11 @@ class Floor:
 
 def floor(apps: int, *, at_once: int, machines: int, boot: float) -> Floor:
     """Reckon for so many apps of so many machines, each of which boots for `boot` seconds."""
-    rounds = max(1.0, apps / at_once)
-    rate = Limits().rate(CREATE)
+    rounds, rate = max(1.0, apps / at_once), Limits().rate("machines.create")
     published, kept = (last(machines, burst=burst, per_second=rate.per_second) for burst in (rate.burst, rate.usable))
     return Floor(published=rounds * (published + boot), kept=rounds * (kept + boot))
 
 
 def last(requests: int, *, burst: float, per_second: float) -> float:
     """Say after how many seconds the last of so many requests leaves a bucket that was full."""
-    return max(islice(_leaves(burst, per_second), requests))
-
-
-def _leaves(burst: float, per_second: float) -> Iterator[float]:
-    """Give the seconds at which requests leave a bucket in which somebody is always in line."""
-    number = 0
-    while True:
-        number += 1
-        yield max(0.0, (number - burst) / per_second)
+    return max(0.0, (requests - burst) / per_second)

@@ -1,23 +1,63 @@
-"""What the emulator holds beside what was asked for; whoever deployed is not asked."""
+"""What the emulator holds beside what was asked for: many apps, no two alike; whoever deployed is not asked."""
 
+import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from attrs import Factory, frozen
 
-from benchmarks.fleet.orders import VARIABLE, Asked
-from flyasync import Emulator
+from benchmarks.served import requests
+from flyasync import DeployBuilder, Emulator
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.emulator.core.records import MachineRecord
 from flyasync.models.image import without_digest
 
+VARIABLE = "TENANT"
 ONE_DEPLOY = 2
 """How often one deploy lists its app: before it makes machines, and after."""
 
 
+@frozen
+class Asked:
+    """What one app shall be: a machine in each region, with an image and an environment of its own."""
+
+    app: str
+    image: str
+    tenant: str
+    regions: tuple[str, ...]
+
+    def builder(self, base: DeployBuilder) -> DeployBuilder:
+        return base.for_app(self.app).with_image(self.image).with_env({VARIABLE: self.tenant})
+
+
+def asked(number: int, regions: Sequence[str]) -> Asked:
+    """Ask for the app of this number."""
+    return Asked(
+        f"shop-{number:06}", f"registry.fly.io/shop-{number % 7}:v{number}", f"tenant {number}", tuple(regions)
+    )
+
+
+def base(regions: Sequence[str], launch: str) -> DeployBuilder:
+    """Give what all apps have in common."""
+    return DeployBuilder("base").to_regions(*regions).with_launch(launch).require("all")
+
+
+def orders(count: int, regions: Sequence[str]) -> list[Asked]:
+    return [asked(number, regions) for number in range(count)]
+
+
+def write(rows: Sequence[Asked], path: Path) -> None:
+    """Write the file that `flyasync bulk` reads."""
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["app", "image", "regions", f"env.{VARIABLE}"])
+        table.writerows([each.app, each.image, ",".join(each.regions), each.tenant] for each in rows)
+
+
 @frozen(kw_only=True)
 class Held:
-    """A machine as the emulator has it."""
+    """A machine as the emulator has it: what counts of it."""
 
     app: str
     name: str
@@ -29,7 +69,6 @@ class Held:
 
     @classmethod
     def of(cls, machine: MachineRecord) -> "Held":
-        """Look at what counts."""
         config = machine.config
         return cls(
             app=machine.app,
@@ -43,8 +82,8 @@ class Held:
 
     def is_as(self, asked: Asked, launch: str) -> bool:
         """Tell whether it is one of those that were asked for, and runs."""
-        wanted = (asked.app, asked.image, asked.tenant, launch, "started")
-        return (self.app, self.image, self.tenant, self.launch, self.state) == wanted and self.region in asked.regions
+        desired = (asked.app, asked.image, asked.tenant, launch, "started")
+        return (self.app, self.image, self.tenant, self.launch, self.state) == desired and self.region in asked.regions
 
 
 @frozen(kw_only=True)
@@ -58,15 +97,10 @@ class Holdings:
 
     @classmethod
     def of(cls, emulator: Emulator) -> "Holdings":
-        """Look into an emulator."""
-        counts = emulator.counts()
-        requests: Counter[str] = Counter()
-        for (action, _), count in counts.items():
-            requests[action] += count
         return cls(
             machines=[Held.of(each) for each in emulator.world.machines.values() if not each.is_destroyed],
-            requests=requests,
-            lists={app: count for (action, app), count in counts.items() if action == "listMachines"},
+            requests=requests(emulator),
+            lists={app: count for (action, app), count in emulator.counts().items() if action == "listMachines"},
             limited=sum(emulator.refused_by_limit().values()),
         )
 
@@ -99,24 +133,26 @@ class Verdict:
 
 def judge(asked: Sequence[Asked], launch: str, holdings: Holdings) -> Verdict:
     """Compare what an emulator holds with what was asked for under one launch."""
-    by_app: dict[str, list[Held]] = {}
-    for machine in holdings.machines:
+    machines, by_app = holdings.machines, dict[str, list[Held]]()
+    for machine in machines:
         by_app.setdefault(machine.app, []).append(machine)
+    of = {each: by_app.get(each.app, []) for each in asked}
     places = {(each.app, region) for each in asked for region in each.regions}
-    running = {
-        (each.app, machine.region)
-        for each in asked
-        for machine in by_app.get(each.app, ())
-        if machine.is_as(each, launch)
+    running = {(each.app, one.region) for each, its in of.items() for one in its if one.is_as(each, launch)}
+    wrong = {
+        each.app: "; ".join(f"{one.name} {one.region} {one.state} {one.image} {one.tenant}" for one in its) or "nothing"
+        for each, its in of.items()
+        if not is_exact(each, launch, its)
     }
-    wrong = dict(_wrong(asked, launch, by_app))
+    by_place = Counter((each.app, each.region, each.launch) for each in machines)
+    by_name = Counter((each.app, each.name) for each in machines)
     return Verdict(
         exact=len(asked) - len(wrong),
         wanted=len(places),
-        there=len(holdings.machines),
+        there=len(machines),
         missing=len(places - running),
-        extra=_extra(holdings.machines),
-        orphans=sum(each.launch != launch or (each.app, each.region) not in places for each in holdings.machines),
+        extra=len(machines) - min(len(by_place), len(by_name)),
+        orphans=sum(each.launch != launch or (each.app, each.region) not in places for each in machines),
         limited=holdings.limited,
         begun_again=sum(count > ONE_DEPLOY for count in holdings.lists.values()),
         wrong=wrong,
@@ -127,17 +163,3 @@ def is_exact(asked: Asked, launch: str, machines: Sequence[Held]) -> bool:
     """Tell whether these are all that was asked for one app: a machine in each region, and nothing else."""
     regions = sorted(each.region for each in machines)
     return regions == sorted(asked.regions) and all(each.is_as(asked, launch) for each in machines)
-
-
-def _wrong(asked: Iterable[Asked], launch: str, by_app: Mapping[str, Sequence[Held]]) -> Iterator[tuple[str, str]]:
-    for each in asked:
-        machines = by_app.get(each.app, ())
-        if not is_exact(each, launch, machines):
-            told = (f"{held.name} {held.region} {held.state} {held.image} {held.tenant}" for held in machines)
-            yield each.app, "; ".join(told) or "nothing"
-
-
-def _extra(machines: Sequence[Held]) -> int:
-    by_place = Counter((each.app, each.region, each.launch) for each in machines)
-    by_name = Counter((each.app, each.name) for each in machines)
-    return max(sum(count - 1 for count in counted.values()) for counted in (by_place, by_name))

@@ -3,7 +3,7 @@
 The loop's clock jumps over every wait, so a run shows what the API and the client make apps wait for; the CPU takes no
 virtual time. Each app is made in the emulator's world as it is asked for, since the API makes one a second, and is
 judged by what that world holds when its report comes. Then the emulator forgets it: what stays in memory is the
-client's.
+client's. Told are the seconds beside the floor, what of the client is in memory at each power of ten, the requests.
 """
 
 import asyncio
@@ -17,11 +17,12 @@ from pathlib import Path
 from attrs import Factory, define, frozen
 
 from benchmarks.fleet.floor import Floor, floor
-from benchmarks.fleet.judge import Held, is_exact
-from benchmarks.fleet.orders import VARIABLE, Asked, asked
+from benchmarks.fleet.judge import Asked, Held, asked, base, is_exact
+from benchmarks.served import requests
 from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, deploy_many
 from flyasync.emulator.core.regions import CODES
 from flyasync.emulator.world import apps
+from flyasync.testing import run_virtual
 from flyasync.transport.session import Timeouts
 
 LAUNCH = "scale-1"
@@ -48,7 +49,6 @@ class Run:
 
     @property
     def timeouts(self) -> Timeouts:
-        """What the client is given."""
         most = self.at_once * self.machines
         # Waits leave a fifth of the places for polls to others.
         return Timeouts() if self.is_usual else Timeouts(calls=most, polls=2 * most)
@@ -64,7 +64,6 @@ class Run:
         return [*(10**power for power in range(3, 7) if 10**power < self.apps), self.apps]
 
     def floor(self, done: int) -> Floor:
-        """Say what so many of the apps take at the least."""
         return floor(done, at_once=self.at_once, machines=self.machines, boot=BOOT)
 
 
@@ -75,11 +74,11 @@ class Mark:
     `objects` counts what the client had of this package's own; `memory_mb` is all that the process had.
     """
 
-    apps: int
-    virtual: float
-    cpu: float
-    memory_mb: float
-    objects: int
+    apps: int = 0
+    virtual: float = 0
+    cpu: float = 0
+    memory_mb: float = 0
+    objects: int = 0
 
 
 @define
@@ -89,6 +88,33 @@ class Seen:
     requests: Counter[str] = Factory(Counter)
     limited: int = 0
     wrong: list[str] = Factory(list)
+
+
+def by_simulation(run: Run) -> int:
+    """Run it once, print the table as it goes, and give 0 if no app came out wrong and nothing was told 429."""
+    room = "as it is" if run.is_usual else "with room for all calls"
+    print(f"{run.machines} machines an app, {run.at_once} apps at once by one client {room}, in virtual time")
+    print(
+        "     apps   seconds   of the floor: published  kept   1,000 more: seconds   CPU    in memory  client's objects"
+    )
+    before = Mark()
+
+    def tell(mark: Mark) -> None:
+        nonlocal before
+        least, thousands = run.floor(mark.apps), (mark.apps - before.apps) / 1000
+        print(
+            f"  {mark.apps:7} {mark.virtual:9.1f} {mark.virtual / least.published:25.2f} "
+            f"{mark.virtual / least.kept:5.2f} {(mark.virtual - before.virtual) / thousands:20.2f} "
+            f"{(mark.cpu - before.cpu) / thousands:7.1f} {mark.memory_mb:8.0f} MB {mark.objects:17}",
+            flush=True,
+        )
+        before = mark
+
+    seen = run_virtual(simulate(run, tell))
+    told = ", ".join(f"{action} {count / run.apps:.2f}" for action, count in seen.requests.most_common())
+    print(f"  requests for each app {seen.requests.total() / run.apps:.2f}: {told}")
+    print(f"  {run.apps - len(seen.wrong)} apps exactly as asked for, {len(seen.wrong)} wrong, {seen.limited} x 429")
+    return int(bool(seen.wrong or seen.limited))
 
 
 async def simulate(run: Run, tell: Callable[[Mark], None] = lambda _: None) -> Seen:
@@ -113,7 +139,7 @@ class _Simulation:
         self._run = run
         self._tell = tell
         self._emulator = emulator
-        self._base = DeployBuilder("base").to_regions(*run.regions).with_launch(LAUNCH).require("all")
+        self._base = base(run.regions, LAUNCH)
         self._under_way: dict[str, Asked] = {}
         self._done = 0
         self._began = asyncio.get_running_loop().time()
@@ -128,9 +154,7 @@ class _Simulation:
             yield row.app
 
     def builder(self, app: str) -> DeployBuilder:
-        """Say what an app shall be."""
-        row = self._under_way[app]
-        return self._base.for_app(app).with_image(row.image).with_env({VARIABLE: row.tenant})
+        return self._under_way[app].builder(self._base)
 
     def take(self, report: DeployReport) -> None:
         """Judge an app, forget it, and look how things stand if it is time."""
@@ -143,30 +167,19 @@ class _Simulation:
         if self._done % FORGET_EVERY == 0 or self._done in self._run.marks:
             self._forget()
         if self._done in self._run.marks:
-            self._tell(self._mark())
+            virtual, cpu = asyncio.get_running_loop().time() - self._began, time.process_time() - self._cpu
+            gc.collect()
+            objects = sum(_is_the_clients(type(each).__module__) for each in gc.get_objects())
+            memory = int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_MB
+            self._tell(Mark(apps=self._done, virtual=virtual, cpu=cpu, memory_mb=memory, objects=objects))
 
     def _forget(self) -> None:
         """Count what the emulator was asked, and have it forget that."""
         log = self._emulator._opened().request_log  # noqa: SLF001 - no user needs an emulator with a short memory
-        for (action, _), count in log.counts.items():
-            self.seen.requests[action] += count
+        self.seen.requests += requests(self._emulator)
         self.seen.limited += sum(log.limited.values())
         for kept in (log.counts, log.limited, log.entries):
             kept.clear()
-
-    def _mark(self) -> Mark:
-        virtual = asyncio.get_running_loop().time() - self._began
-        cpu = time.process_time() - self._cpu
-        gc.collect()
-        return Mark(apps=self._done, virtual=virtual, cpu=cpu, memory_mb=_memory_mb(), objects=_objects())
-
-
-def _memory_mb() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_MB
-
-
-def _objects() -> int:
-    return sum(_is_the_clients(type(each).__module__) for each in gc.get_objects())
 
 
 def _is_the_clients(module: object) -> bool:

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from attrs import frozen
 
-from benchmarks.fleet.processes import ROOT
+from benchmarks.children import ROOT
 from benchmarks.rivals.kits import Program
 from benchmarks.rivals.pretend import Launched, pretended
 from benchmarks.rivals.wanted import IMAGE, Wanted

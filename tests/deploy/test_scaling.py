@@ -8,11 +8,10 @@ import pytest
 from attrs import evolve
 
 from benchmarks import bulk, scaling
+from benchmarks.fleet.cluster import staged
 from benchmarks.fleet.floor import Floor, floor, last
-from benchmarks.fleet.judge import Held, Holdings, judge
-from benchmarks.fleet.orders import orders
+from benchmarks.fleet.judge import Held, Holdings, judge, orders
 from benchmarks.fleet.simulation import LAUNCH, Mark, Run, simulate
-from benchmarks.fleet.stage import staged
 from benchmarks.fleet.workers import Lap, Load, lap
 
 ASKED = orders(2, ("iad", "lhr"))

@@ -1,0 +1,132 @@
+"""The processes of a benchmark: each is told and heard in lines of JSON, can be killed, and none is left behind."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+from benchmarks.usage import Gauge
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 10.0
+"""Seconds that a process has to end by itself when it is asked to."""
+LONGEST = 1 << 28
+"""Bytes of the longest line: a whole fleet."""
+
+
+@define(eq=False)
+class Child:
+    """A process that a benchmark has started."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    is_killed: bool = False
+    gauge: Gauge = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.gauge = Gauge(self.name, self.process.pid)
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.returncode is None
+
+    def tell(self, value: Any) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(value).encode() + b"\n")
+
+    async def hear(self) -> Any:
+        assert self.process.stdout
+        return json.loads(await self.process.stdout.readline())
+
+    async def ask(self, value: Any) -> Any:
+        self.tell(value)
+        return await self.hear()
+
+    async def listen(self, note: Callable[..., None]) -> None:
+        """Note the words of each `say`, to the end of the process; what was said before a kill is not lost."""
+        assert self.process.stdout
+        async for line in self.process.stdout:
+            if line.endswith(b"\n"):
+                note(*json.loads(line))
+
+    def signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):  # it was through already
+            self.process.send_signal(number)
+
+    async def kill(self) -> None:
+        """Kill it with `kill -9`, about which it can do nothing."""
+        self.gauge.look()
+        self.is_killed = True
+        self.signal(signal.SIGKILL)
+        await self.process.wait()
+
+    async def end(self) -> None:
+        """Ask it to end, and kill it when it does not."""
+        if self.is_running:
+            self.gauge.look()
+            self.signal(signal.SIGTERM)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self.process.wait()
+                return
+            await self.kill()
+
+
+@asynccontextmanager
+async def spawned(
+    name: str, *arguments: str, env: Mapping[str, str] | None = None, log: Path | None = None
+) -> AsyncIterator[Child]:
+    """Run this Python with these arguments until the block ends; with a `log`, all that it prints goes there."""
+    file = log.open("ab") if log else None
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *arguments),
+            stdin=DEVNULL if log else PIPE,
+            stdout=file or PIPE,
+            stderr=file or None,
+            env={**os.environ, **(env or {})},
+            cwd=ROOT,
+            limit=LONGEST,
+        )
+    finally:
+        if file:
+            file.close()
+    child = Child(name, process)
+    try:
+        yield child
+    finally:
+        await child.end()
+
+
+def tails(paths: Iterable[Path], lines: int = 15) -> str:
+    """Give the last lines of logs, to find out what went wrong."""
+    texts = ((path, path.read_text(errors="replace").splitlines()[-lines:]) for path in paths)
+    return "\n".join(f"--- {path.name}\n" + "\n".join(text) for path, text in texts if text)
+
+
+# In the process
+
+
+async def told() -> AsyncIterator[Any]:
+    """Yield what the parent tells, until it ends."""
+    lines = asyncio.StreamReader(limit=LONGEST)
+    loop = asyncio.get_running_loop()
+    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    try:
+        async for line in lines:
+            yield json.loads(line)
+    finally:
+        pipe.close()
+
+
+def say(value: Any) -> None:
+    """Tell the parent something, at once, so that nothing of it is lost in a kill."""
+    os.write(1, json.dumps(value).encode() + b"\n")
