@@ -2,7 +2,7 @@
 
 The loop's clock jumps over every wait, so a run shows what the API and the client make apps wait for; the CPU takes no
 virtual time. Each app is made in the emulator's world as it is asked for, since the API makes one a second, and is
-judged by what that world holds when its report comes. Then the emulator forgets it: what stays in memory is the
+judged by what that world holds when its report comes. Soon the emulator forgets it: what stays in memory is the
 client's. Told are the seconds beside the floor, what of the client is in memory at each power of ten, the requests.
 """
 
@@ -28,8 +28,8 @@ from flyasync.transport.session import Timeouts
 LAUNCH = "scale-1"
 BOOT = 2.0
 LATENCY = (0.02, 0.25)
-FORGET_EVERY = 500
-"""So many reports from one time that the emulator forgets what it was asked to the next."""
+FORGET_EVERY = 200
+"""So many reports from one time that the emulator forgets apps, and what it was asked, to the next."""
 
 _PAGE_MB = 4096 / 2**20
 _NOT_THE_CLIENT = ("flyasync.emulator", "flyasync.testing")
@@ -141,6 +141,7 @@ class _Simulation:
         self._emulator = emulator
         self._base = base(run.regions, LAUNCH)
         self._under_way: dict[str, Asked] = {}
+        self._deployed: list[str] = []
         self._done = 0
         self._began = asyncio.get_running_loop().time()
         self._cpu = time.process_time()
@@ -157,12 +158,12 @@ class _Simulation:
         return self._under_way[app].builder(self._base)
 
     def take(self, report: DeployReport) -> None:
-        """Judge an app, forget it, and look how things stand if it is time."""
+        """Judge an app, and look how things stand if it is time."""
         world = self._emulator.world
         held = [Held.of(machine) for machine in world.machines_of(report.app)]
         if not (report.ok and is_exact(self._under_way.pop(report.app), LAUNCH, held)):
             self.seen.wrong.append(report.app)
-        apps.delete(world, report.app)
+        self._deployed.append(report.app)
         self._done += 1
         if self._done % FORGET_EVERY == 0 or self._done in self._run.marks:
             self._forget()
@@ -174,12 +175,18 @@ class _Simulation:
             self._tell(Mark(apps=self._done, virtual=virtual, cpu=cpu, memory_mb=memory, objects=objects))
 
     def _forget(self) -> None:
-        """Count what the emulator was asked, and have it forget that."""
+        """Count what the emulator was asked, and have it forget that, and all apps but the last ten.
+
+        In one of those, tags of images are being resolved.
+        """
         log = self._emulator._opened().request_log  # noqa: SLF001 - no user needs an emulator with a short memory
         self.seen.requests += requests(self._emulator)
         self.seen.limited += sum(log.limited.values())
         for kept in (log.counts, log.limited, log.entries):
             kept.clear()
+        for app in self._deployed[:-10]:
+            apps.delete(self._emulator.world, app)
+        del self._deployed[:-10]
 
 
 def _is_the_clients(module: object) -> bool:
