@@ -28,9 +28,17 @@ class Served:
     child: Child
     environment: Mapping[str, str]
 
+    @property
+    def url(self) -> str:
+        return self.environment["FLY_FLAPS_BASE_URL"]
+
+    @property
+    def token(self) -> str:
+        return self.environment["FLY_API_TOKEN"]
+
     def client(self, **options: Any) -> FlyClient:
         """Make a client of it."""
-        return FlyClient(self.environment["FLY_API_TOKEN"], base_url=self.environment["FLY_FLAPS_BASE_URL"], **options)
+        return FlyClient(self.token, base_url=self.url, **options)
 
     async def ask(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function there, with the emulator and these arguments."""

@@ -26,7 +26,6 @@ no 429 from the API, which is what delays beyond the margin come to. The exit st
 
 import argparse
 import asyncio
-import signal
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -34,7 +33,8 @@ from functools import partial
 
 from benchmarks.budget import incidents
 from benchmarks.budget.rows import STORM, Row, fly
-from benchmarks.budget.verdict import HEAD, Verdict
+from benchmarks.budget.verdict import HEAD, Seen
+from flyasync.cli.shared.signals import until_signalled
 from flyasync.transport.ratelimit.rates import Limits
 
 TRIES = 3
@@ -78,10 +78,9 @@ def _slow(seconds: float, processes: int, tasks: int) -> Iterator[Row]:
 async def run(row: Row, together: asyncio.Barrier) -> int:
     """Print what comes of a row; give the number of broken promises."""
     for attempt in range(TRIES):
-        verdicts = [Verdict(seen=seen) for seen in await fly(row, together if not attempt else asyncio.Barrier(1))]
-        broken = [fault for verdict in verdicts for fault in verdict.broken()]
-        slow = [fault for verdict in verdicts for fault in verdict.slow()]
-        print(*verdicts, sep="\n")
+        seen = await fly(row, together if not attempt else asyncio.Barrier(1))
+        broken, slow = ([fault for each in seen for fault in faults(each)] for faults in (Seen.broken, Seen.slow))
+        print(*seen, sep="\n")
         again = slow and not broken and attempt < TRIES - 1
         for fault in (*broken, *slow):
             print(f"    {'once more: ' if again else 'BROKEN: '}{fault}", flush=True)
@@ -92,17 +91,12 @@ async def run(row: Row, together: asyncio.Barrier) -> int:
 
 async def main(seconds: float, processes: int, tasks: int, only: str) -> int:
     """Print the table; give the number of broken promises."""
-    task = asyncio.current_task()
-    assert task
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # nothing is left behind then either
     print(HEAD, flush=True)
     broken = 0
     for group in rows(seconds, processes, tasks):
-        chosen = [row for row in group if fnmatch(row.label, only)]
+        chosen = [row for row in group if fnmatch(f"{row.name}/{row.backing}", only)]
         together = asyncio.Barrier(max(1, len(chosen)))
-        async with asyncio.TaskGroup() as flying:
-            counts = [flying.create_task(run(row, together)) for row in chosen]
-        broken += sum(count.result() for count in counts)
+        broken += sum(await asyncio.gather(*(run(row, together) for row in chosen)))
     return broken
 
 
@@ -115,4 +109,6 @@ if __name__ == "__main__":
     options = parser.parse_args()
     if options.processes < 2:
         parser.error("--processes: one of them may be killed, so there must be another")
-    sys.exit(bool(asyncio.run(main(options.seconds, options.processes, options.tasks, options.only))))
+    work = main(options.seconds, options.processes, options.tasks, options.only)
+    # A signal leaves nothing behind either.
+    sys.exit(bool(asyncio.run(until_signalled(work, lambda _: None))))

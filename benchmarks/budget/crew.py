@@ -1,27 +1,28 @@
-"""The processes that share a budget, seen from their parent."""
+"""The processes that share a budget, seen from their parent, and where they keep it."""
 
 import asyncio
 import json
-import sys
+import os
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Self
 
 from attrs import asdict, define, field
 
-from benchmarks.budget.errand import Order
-from benchmarks.budget.judge import Turn
-
-ROOT = Path(__file__).parents[2]
+from benchmarks.budget.judge import SECOND, Turn
+from benchmarks.budget.worker import Order
+from benchmarks.children import Child, spawned
 
 
 @define(eq=False)
 class Worker:
     """A process, and what it has told so far."""
 
-    process: asyncio.subprocess.Process
+    child: Child
     order: Order
     turns: list[Turn] = field(factory=list)
     calls: Counter[str] = field(factory=Counter)
@@ -31,7 +32,10 @@ class Worker:
     back: list[int] = field(factory=list)
     is_ready: asyncio.Event = field(factory=asyncio.Event)
     is_over: asyncio.Event = field(factory=asyncio.Event)
-    is_killed: bool = False
+
+    @property
+    def pid(self) -> int:
+        return self.child.process.pid
 
     def missing(self, call: str | None = None) -> int:
         """Count the turns, or the calls of that name, that have come to nothing."""
@@ -39,25 +43,16 @@ class Worker:
             return self.order.turns - len(self.turns)
         return {"get": self.order.gets, "list": self.order.lists}[call] - self.calls[call]
 
-    def kill(self) -> None:
-        """Kill it; it can do nothing about that."""
-        self.is_killed = True
-        with suppress(ProcessLookupError):  # it was through already
-            self.process.kill()
-
     async def listen(self) -> None:
         """Note what it tells, to its end."""
-        assert self.process.stdout
-        async for line in self.process.stdout:
-            if line.endswith(b"\n"):
-                self._note(*json.loads(line))
+        await self.child.listen(self._note)
         self.is_ready.set()
         self.is_over.set()
 
     def _note(self, word: str, *rest: Any) -> None:
         match word:
             case "turn":
-                self.turns.append(Turn(self.process.pid, *rest))
+                self.turns.append(Turn(self.pid, *rest))
             case "call":
                 self.calls[rest[0]] += 1
             case "left":
@@ -75,26 +70,22 @@ class Worker:
 
 @define(eq=False)
 class Crew:
-    """Processes that begin at one moment."""
+    """Processes that begin at one moment: `start`, in microseconds of the monotonic clock."""
 
-    workers: list[Worker]
+    workers: list[Worker] = field(factory=list)
     start: int = 0
-    """The moment, in microseconds of the monotonic clock."""
 
     async def ready(self) -> None:
-        """Wait until all of them are ready."""
         await asyncio.gather(*(worker.is_ready.wait() for worker in self.workers))
 
     def begin(self, after: float) -> None:
         """Have all of them begin `after` seconds from now."""
         start = asyncio.get_running_loop().time() + after
-        self.start = round(start * 1_000_000)
+        self.start = round(start * SECOND)
         for worker in self.workers:
-            assert worker.process.stdin
-            worker.process.stdin.write(f"{start}\n".encode())
+            worker.child.tell(start)
 
     async def finish(self) -> None:
-        """Wait until all of them are through."""
         await asyncio.gather(*(worker.is_over.wait() for worker in self.workers))
 
     def turns(self) -> list[Turn]:
@@ -103,31 +94,98 @@ class Crew:
 
     def alive(self) -> list[Worker]:
         """Give those that were not killed."""
-        return [worker for worker in self.workers if not worker.is_killed]
+        return [worker for worker in self.workers if not worker.child.is_killed]
 
 
 @asynccontextmanager
 async def crew(orders: Iterable[Order]) -> AsyncIterator[Crew]:
     """Start a process for each of these orders; none is left behind."""
-    workers: list[Worker] = []
-    listening: list[asyncio.Task[None]] = []
-    try:
+    team, command = Crew(), ("-W", "error", "-m", "benchmarks.budget.worker")
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as listening:
         for order in orders:
-            worker = Worker(await _spawn(order), order)
-            workers.append(worker)
-            listening.append(asyncio.create_task(worker.listen()))
-        yield Crew(workers)
-    finally:
-        for worker in workers:
-            if not worker.is_over.is_set():
-                worker.kill()
-        await asyncio.gather(*listening, *(worker.process.wait() for worker in workers))
+            child = await stack.enter_async_context(spawned("worker", *command, json.dumps(asdict(order))))
+            worker = Worker(child, order)
+            team.workers.append(worker)
+            listening.create_task(worker.listen())
+        try:
+            yield team
+        finally:
+            late = [worker for worker in team.workers if not worker.is_over.is_set()]
+            await asyncio.gather(*(worker.child.kill() for worker in late))
 
 
-async def _spawn(order: Order) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", "-m", order.module, json.dumps(asdict(order))),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
+# Where the limits are, beside a server
+
+
+@define(eq=False)
+class Files:
+    """A directory that holds the limits, from `async with` on, to its end."""
+
+    _directory: TemporaryDirectory[str] = field(factory=lambda: TemporaryDirectory(prefix="budget-"))
+
+    @property
+    def url(self) -> str:
+        return f"file:{self._directory.name}"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._directory.cleanup()
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[Child]:
+        """Have another process hold the lock of each bucket; it lets go of them when its stdin ends, or it does."""
+        names = [name for name in os.listdir(self._directory.name) if name != "workers"]  # noqa: PTH208 - no more is needed
+        async with spawned("holder", "-c", HOLD, *(str(Path(self._directory.name, name)) for name in names)) as holder:
+            await holder.hear()
+            yield holder
+
+
+HOLD = """
+import fcntl, os, sys
+for path in sys.argv[1:]:
+    fcntl.flock(os.open(path, os.O_RDWR), fcntl.LOCK_EX)
+print(0, flush=True)
+sys.stdin.read()
+"""
+
+
+async def go_on(holder: Child) -> None:
+    """Have a holder that was stopped go on, and let go of the locks as it ends by itself."""
+    holder.signal(signal.SIGCONT)
+    assert holder.process.stdin
+    holder.process.stdin.close()
+    await holder.process.wait()
+
+
+@define(eq=False)
+class Relay:
+    """A way to a port of this host, from `async with` on, that can be closed to those who take it."""
+
+    _to: int
+    is_open: asyncio.Event = field(factory=asyncio.Event)
+    _server: asyncio.Server = field(init=False)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+
+    async def __aenter__(self) -> Self:
+        self.is_open.set()
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, questions = await asyncio.open_connection("127.0.0.1", self._to)
+        await asyncio.gather(self._carry(reader, questions), self._carry(answers, writer))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while some := await reader.read(1 << 16):
+                await self.is_open.wait()
+                writer.write(some)
+        writer.close()

@@ -6,6 +6,8 @@ from itertools import pairwise
 
 from attrs import evolve, frozen
 
+from benchmarks.valkey import Grant
+
 SECOND = 1_000_000
 """Microseconds in one; all times here are whole microseconds of the host's monotonic clock."""
 DRIFT = 10_000
@@ -28,14 +30,6 @@ class Turn:
     asked: int
     decided: int
     left: int
-
-
-@frozen
-class Grant:
-    """A grant in the server's own record: to which process, and when by the server's clock."""
-
-    process: int
-    at: int
 
 
 def peak(times: Iterable[int], interval: int) -> float:

@@ -1,4 +1,4 @@
-"""What is done in a row of the table, and what is seen of it."""
+"""What is done in a row of the table."""
 
 import asyncio
 import time
@@ -7,12 +7,14 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 
 from attrs import evolve, field, frozen
 
-from benchmarks.budget.api import APP, api
-from benchmarks.budget.crew import Crew, crew
-from benchmarks.budget.errand import Order
-from benchmarks.budget.files import Files
+from benchmarks.budget.crew import Crew, Files, Relay, crew
+from benchmarks.budget.incidents import EARLY, Outage, Scene
 from benchmarks.budget.judge import SECOND, Turn, by_the_server
-from benchmarks.budget.server import Relay, Server
+from benchmarks.budget.verdict import Seen
+from benchmarks.budget.worker import APP, Order
+from benchmarks.served import served
+from benchmarks.valkey import Server
+from flyasync import Emulator, MachineConfig
 from flyasync.transport.ratelimit.rates import Limits, Rate
 
 PATIENCE = 60.0
@@ -21,32 +23,7 @@ GRACE = 0.3
 """Seconds for all processes to hear when they are to begin."""
 STORM = Rate(per_second=200, burst=50)
 PUBLISHED = {name: Limits().rate(f"machines.{name}") for name in ("get", "list")}
-
-
-Way = tuple[Files | Server | None, Relay | None]
-
-
-@frozen
-class Outage:
-    """What befell a row: when it was over, and how often each process had to notice."""
-
-    over: int
-    told: int | None
-    beyond: float = 0.0
-    """Seconds of the whole rate that come on top, by those who cannot know that others still have the limits."""
-
-
-@frozen
-class Scene:
-    """A row under way: its processes, and where their limits are."""
-
-    crew: Crew
-    store: Files | Server | None
-    relay: Relay | None
-
-    async def reach(self, seconds: float) -> None:
-        """Wait until so long after the start."""
-        await asyncio.sleep(self.crew.start / SECOND + seconds - asyncio.get_running_loop().time())
+ACTIONS = {"getMachine": "get", "listMachines": "list"}
 
 
 @frozen(kw_only=True)
@@ -63,33 +40,9 @@ class Row:
     relayed: int = 0
     """How many of the processes reach the server by a relay."""
 
-    @property
-    def label(self) -> str:
-        """What it is chosen by."""
-        return f"{self.name}/{self.backing}"
-
     def each(self, rate: Rate) -> int:
         """Give how many turns are each process's part of what the rate allows."""
         return -(-round(rate.usable + rate.per_second * self.seconds) // self.processes)
-
-
-@frozen(kw_only=True)
-class Seen:
-    """What was seen of a row under one rate, in microseconds of the host's monotonic clock.
-
-    `missing` counts what processes that were not killed wanted and did not get; `refused` the 429s, where somebody
-    gives them.
-    """
-
-    row: Row
-    title: str
-    rate: Rate
-    crew: Crew
-    turns: Sequence[Turn]
-    left: Sequence[int]
-    missing: int
-    outage: Outage | None
-    refused: int | None = None
 
 
 async def fly(row: Row, together: asyncio.Barrier) -> list[Seen]:
@@ -109,50 +62,63 @@ async def _take(row: Row, rate: Rate, together: asyncio.Barrier) -> Seen:
         async with Relay(store.port) if isinstance(store, Server) else nullcontext() as relay:
             others = [evolve(order, backing=relay.url)] * row.relayed if relay else []
             orders = [*others, *[order] * (row.processes - len(others))]
-            team, outage = await _run(row, (store, relay), orders, together, rate.refill)
+            team, outage = await _run(row, store, relay, orders, together, rest=rate.refill)
     turns = team.turns()
     if isinstance(store, Server):
-        processes = [worker.process.pid for worker in team.workers]
-        turns = by_the_server(turns, store.grants(rate.interval, processes), ahead)
-    missing = sum(worker.missing() for worker in team.alive())
+        turns = by_the_server(turns, store.grants(rate.interval, [worker.pid for worker in team.workers]), ahead)
     return Seen(
-        row=row,
         title=row.name,
+        backing=row.backing,
         rate=rate,
         crew=team,
         turns=turns,
         left=[turn.left for turn in turns],
-        missing=missing,
+        missing=sum(worker.missing() for worker in team.alive()),
         outage=outage,
     )
 
 
 async def _call(row: Row, together: asyncio.Barrier) -> list[Seen]:
     """Have clients ask an API, which judges them by the limits as published."""
-    async with _store(row.backing) as store:
+    async with _store(row.backing) as store, served() as api:
         backing = store.url if store else "memory"
-        async with api(backing) as pretend:
-            order = Order(
-                backing=backing,
-                url=pretend.url,
-                token=pretend.token,
-                app=APP,
-                machine=pretend.machine,
-                gets=row.each(PUBLISHED["get"]),
-                lists=row.each(PUBLISHED["list"]),
-            )
-            longest = max(rate.refill for rate in PUBLISHED.values())
-            team, outage = await _run(row, (store, None), [order] * row.processes, together, longest)
-            arrived = await pretend.arrived()
+        async with api.client(limits="memory") as client:
+            await client.apps.create(APP, org_slug="personal")
+            machine = await client.machines.create(APP, MachineConfig(image="shop:1"), region="iad")
+        async with api.client(limits=backing) as client:  # from now on the buckets are known
+            await asyncio.gather(client.machines.get(APP, machine.id), client.machines.list(APP))
+        order = Order(
+            backing=backing,
+            url=api.url,
+            token=api.token,
+            machine=machine.id,
+            gets=row.each(PUBLISHED["get"]),
+            lists=row.each(PUBLISHED["list"]),
+        )
+        longest = max(rate.refill for rate in PUBLISHED.values())
+        team, outage = await _run(row, store, None, [order] * row.processes, together, rest=longest)
+        arrived = await api.ask(_arrived)
     return [_asked(row, name, team, arrived[name], outage) for name in PUBLISHED]
+
+
+def _arrived(emulator: Emulator) -> dict[str, list[Turn]]:
+    """Give the requests that have arrived so far, by its clock; those that it refused are nobody's turns."""
+    emulator.serving(APP)  # its world is as of now then
+    began = asyncio.get_running_loop().time() - emulator.world.clock
+    found: dict[str, list[Turn]] = {name: [] for name in ACTIONS.values()}
+    for entry in emulator.log:
+        if entry.action in ACTIONS:
+            at = round((began + entry.at) * SECOND)
+            found[ACTIONS[entry.action]].append(Turn(0, "nobody" if entry.is_limited else "store", at, at, at))
+    return found
 
 
 def _asked(row: Row, name: str, team: Crew, arrived: list[Turn], outage: Outage | None) -> Seen:
     turns = [turn for turn in arrived if turn.decided >= team.start]
     left = [at for worker in team.workers for what, at in worker.left if what == f"machines.{name}"]
     return Seen(
-        row=row,
         title=f"{row.name}, {name}",
+        backing=row.backing,
         rate=PUBLISHED[name],
         crew=team,
         turns=turns,
@@ -166,18 +132,27 @@ def _asked(row: Row, name: str, team: Crew, arrived: list[Turn], outage: Outage 
 def _store(backing: str) -> AbstractAsyncContextManager[Files | Server | None]:
     if backing == "memory":
         return nullcontext()
-    return Files() if backing == "file" else Server()
+    return Files() if backing == "file" else Server(is_recorded=True)
 
 
 async def _run(
-    row: Row, way: Way, orders: Sequence[Order], together: asyncio.Barrier, rest: float
+    row: Row,
+    store: Files | Server | None,
+    relay: Relay | None,
+    orders: Sequence[Order],
+    together: asyncio.Barrier,
+    *,
+    rest: float,
 ) -> tuple[Crew, Outage | None]:
     """Let processes do as ordered, once those of all rows are ready and the buckets had a rest."""
     async with crew(orders) as team:
         await team.ready()
         place = await together.wait()
         team.begin(rest + GRACE * (1 + place))  # one row after the other, or the host would be the judge
-        outage = await row.incident(Scene(team, *way)) if row.incident else None
+        outage = None
+        if row.incident:
+            await asyncio.sleep(team.start / SECOND + EARLY - asyncio.get_running_loop().time())
+            outage = await row.incident(Scene(team, store, relay))
         with suppress(TimeoutError):
             async with asyncio.timeout(row.seconds + PATIENCE):
                 await team.finish()

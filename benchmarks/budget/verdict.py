@@ -1,11 +1,14 @@
-"""A row of the table: the figures of what was seen, and which promises it breaks."""
+"""What was seen of a row of the table: its figures, and which promises it breaks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
-from attrs import field, frozen
+from attrs import define
 
-from benchmarks.budget.judge import ideal, peak, recovered, spread
-from benchmarks.budget.rows import Seen
+from benchmarks.budget.crew import Crew
+from benchmarks.budget.incidents import Outage
+from benchmarks.budget.judge import Turn, ideal, peak, recovered, spread
+from flyasync.transport.ratelimit.rates import Rate
 
 PART = 0.97
 """What part of the ideal is granted at least."""
@@ -19,114 +22,108 @@ HEAD = (
 )
 
 
-@frozen(kw_only=True)
-class Verdict:
-    """The figures of one row; times in seconds.
+@define(kw_only=True)
+class Seen:
+    """A row under one rate, in microseconds of the host's monotonic clock; its figures are in seconds.
 
-    `peak` is by the clock of what granted, or of the API where that judges; `left` as the turns left.
+    `left` is when tasks left with their turns. `missing` counts what processes that were not killed wanted and did not
+    get; `refused` the 429s, where an API judges.
     """
 
-    seen: Seen
-    grants: int = field(init=False)
-    ideal: float = field(init=False)
-    peak: float = field(init=False)
-    left: float = field(init=False)
-    spread: tuple[int, int] | None = field(init=False)
-    recovery: float | None = field(init=False)
+    title: str
+    backing: str
+    rate: Rate
+    crew: Crew
+    turns: Sequence[Turn]
+    left: Sequence[int]
+    missing: int
+    outage: Outage | None
+    refused: int | None = None
 
-    @grants.default
-    def _grants(self) -> int:
-        return sum(turn.by != "nobody" for turn in self.seen.turns)
+    @cached_property
+    def grants(self) -> int:
+        return sum(turn.by != "nobody" for turn in self.turns)
 
-    @ideal.default
-    def _ideal(self) -> float:
-        times = [turn.decided for turn in self.seen.turns if turn.by != "nobody"]
-        rate = self.seen.rate
-        return ideal(times, rate.interval, rate.usable)
+    @cached_property
+    def ideal(self) -> float:
+        return ideal([turn.decided for turn in self.turns if turn.by != "nobody"], self.rate.interval, self.rate.usable)
 
-    @peak.default
-    def _peak(self) -> float:
-        return peak((turn.decided for turn in self.seen.turns), self.seen.rate.interval)
+    @cached_property
+    def peak(self) -> float:
+        """By the clock of what granted, or of the API where that judges."""
+        return peak((turn.decided for turn in self.turns), self.rate.interval)
 
-    @left.default
-    def _left(self) -> float:
-        return peak(self.seen.left, self.seen.rate.interval)
+    @cached_property
+    def peak_left(self) -> float:
+        return peak(self.left, self.rate.interval)
 
-    @spread.default
-    def _spread(self) -> tuple[int, int] | None:
-        if self.seen.refused is not None:
-            return None  # an API does not know who asks
-        return spread(self.seen.turns, (worker.process.pid for worker in self.seen.crew.alive()))
+    @cached_property
+    def shares(self) -> tuple[int, int] | None:
+        """The most and the fewest turns of a process; an API does not know who asks."""
+        return spread(self.turns, (each.pid for each in self.crew.alive())) if self.refused is None else None
 
-    @recovery.default
-    def _recovery(self) -> float | None:
-        """Give the seconds from the end of the trouble until the store grants the full rate again, to everyone."""
-        if self.seen.outage is None:
+    @cached_property
+    def recovery(self) -> float | None:
+        """The seconds from the end of the trouble until the store grants the full rate again, to everyone."""
+        if self.outage is None:
             return None
-        noticed = max((at for worker in self.seen.crew.alive() for at in worker.back), default=0)
-        times = [turn.left for turn in self.seen.turns if turn.by == "store" and turn.left >= noticed]
-        return recovered(times, self.seen.outage.over, self.seen.rate.interval)
+        noticed = max((at for worker in self.crew.alive() for at in worker.back), default=0)
+        times = [turn.left for turn in self.turns if turn.by == "store" and turn.left >= noticed]
+        return recovered(times, self.outage.over, self.rate.interval)
 
     @property
     def burst(self) -> float:
         """What may not be exceeded: all of the published burst where the API judges, else what may be used of it."""
-        rate = self.seen.rate
-        return rate.usable if self.seen.refused is None else rate.burst
+        return self.rate.usable if self.refused is None else self.rate.burst
 
     def broken(self) -> Iterator[str]:
         """Name the promises that are broken, whatever else the host is busy with."""
-        seen = self.seen
-        if seen.row.backing == "memory":
+        if self.backing == "memory":
             if self.peak <= self.burst:
                 yield "each process for itself does not exceed the limit"
             return
-        beyond = seen.outage.beyond * seen.rate.per_second if seen.outage else 0
-        if seen.refused is None and self.peak > self.burst + beyond:
+        outage = self.outage
+        beyond = outage.beyond * self.rate.per_second if outage else 0
+        if self.refused is None and self.peak > self.burst + beyond:
             yield f"the limit is exceeded: {self.peak:.2f} of {self.burst}"
-        if seen.missing:
-            yield f"{seen.missing} calls are lost"
+        if self.missing:
+            yield f"{self.missing} calls are lost"
         # A server that is killed may leave out the last grant of each process; any other is in its record.
-        unrecorded = sum(turn.by == "unrecorded" for turn in seen.turns)
-        if unrecorded > (seen.row.processes if seen.outage else 0):
+        unrecorded = sum(turn.by == "unrecorded" for turn in self.turns)
+        if unrecorded > (len(self.crew.workers) if outage else 0):
             yield f"{unrecorded} turns are in no record"
-        if seen.outage:
-            yield from self._unnoticed(seen.outage.told)
-
-    def _unnoticed(self, told: int | None) -> Iterator[str]:
-        if self.recovery is None:
+        if outage and self.recovery is None:
             yield "the full rate does not come back"
-        if told is None:
-            return
-        alive = self.seen.crew.alive()
-        if wrong := [worker for worker in alive if {len(worker.lost), len(worker.back)} != {told}]:
-            counts = sorted({(len(worker.lost), len(worker.back)) for worker in wrong})
-            reasons = sorted({worker.reasons[-1] for worker in wrong if worker.reasons})
-            yield f"{len(wrong)} of {len(alive)} lose them and have them back {counts} times, not {told}; {reasons}"
+        if outage and outage.told is not None:
+            alive, told = self.crew.alive(), outage.told
+            if wrong := [worker for worker in alive if {len(worker.lost), len(worker.back)} != {told}]:
+                counts = sorted({(len(worker.lost), len(worker.back)) for worker in wrong})
+                reasons = sorted({worker.reasons[-1] for worker in wrong if worker.reasons})
+                which = f"{len(wrong)} of {len(alive)}"
+                yield f"{which} lose them and have them back {counts} times, not {told}; {reasons}"
 
     def slow(self) -> Iterator[str]:
         """Name the promises that are broken, and that a busy host may break."""
-        if self.seen.row.backing == "memory":
+        if self.backing == "memory":
             return
-        if self.seen.refused:
+        if self.refused:
             # Where the clients or the API are kept waiting for longer than the margin is, turns that were in time meet.
-            yield f"{self.seen.refused} x 429: they left with a peak of {self.left:.2f}, arrived with {self.peak:.2f}"
-        if self.seen.outage:
+            yield f"{self.refused} x 429: they left with a peak of {self.peak_left:.2f}, arrived with {self.peak:.2f}"
+        if self.outage:
             return
         if self.grants < PART * self.ideal:
             yield f"{self.grants / self.ideal:.1%} of the ideal"
-        if self.spread and self.spread[1] >= ENOUGH and self.spread[0] > EVEN * self.spread[1]:
-            yield f"the luckiest process has {self.spread[0] / self.spread[1]:.2f} times what the unluckiest has"
+        if self.shares and self.shares[1] >= ENOUGH and self.shares[0] > EVEN * self.shares[1]:
+            yield f"the luckiest process has {self.shares[0] / self.shares[1]:.2f} times what the unluckiest has"
 
     def __str__(self) -> str:
-        seen, alive = self.seen, self.seen.crew.alive()
-        even = (
-            f"{self.spread[0]}/{self.spread[1]} {self.spread[0] / max(1, self.spread[1]):.2f}" if self.spread else "-"
-        )
-        lost = sum(len(worker.lost) for worker in alive)
-        back = sum(len(worker.back) for worker in alive)
+        most, fewest = self.shares or (0, 0)
+        even = f"{most}/{fewest} {most / max(1, fewest):.2f}" if self.shares else "-"
+        alive = self.crew.alive()
+        told = f"{sum(len(each.lost) for each in alive)}/{sum(len(each.back) for each in alive)}"
         return (
-            f"{seen.title:30} {seen.row.backing:7} {self.grants:5} / {self.ideal:5.0f} {self.grants / self.ideal:6.3f} "
-            f"{self.peak:7.2f} {self.left:7.2f} {self.burst:6} {even:>16} {seen.missing:7} "
-            f"{'-' if seen.refused is None else seen.refused:>5} "
-            f"{'-' if self.recovery is None else f'{self.recovery:.2f} s':>8} {f'{lost}/{back}':>9}"
+            f"{self.title:30} {self.backing:7} {self.grants:5} / {self.ideal:5.0f} {self.grants / self.ideal:6.3f} "
+            f"{self.peak:7.2f} {self.peak_left:7.2f} {self.burst:6} {even:>16} {self.missing:7} "
+            f"{'-' if self.refused is None else self.refused:>5} "
+            f"{'-' if self.recovery is None else f'{self.recovery:.2f} s':>8} {told:>9}"
         )

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 from attrs import evolve
 
-from benchmarks.budget.judge import SECOND, Grant, Turn, by_the_server, ideal, peak, recovered, spread
+from benchmarks.budget.judge import SECOND, Turn, by_the_server, ideal, peak, recovered, spread
 from benchmarks.budget.rows import Row, fly
-from benchmarks.budget.verdict import Verdict
+from benchmarks.budget.verdict import Seen
+from benchmarks.valkey import Grant
 from flyasync.transport.ratelimit.rates import Rate
 
 TENTH = SECOND // 10
@@ -17,10 +18,10 @@ def a_turn(process: int, at: int, *, by: str = "store", late: int = 0) -> Turn:
     return Turn(process, by, at - 10, at, at + late)
 
 
-def verdict_of(backing: str) -> Verdict:
-    async def flown() -> Verdict:
+def seen_of(backing: str) -> Seen:
+    async def flown() -> Seen:
         (seen,) = await fly(Row(name="tiny", backing=backing, seconds=0.4, processes=2, tasks=5), asyncio.Barrier(1))
-        return Verdict(seen=seen)
+        return seen
 
     return asyncio.run(flown())
 
@@ -64,24 +65,24 @@ def test_a_turn_that_is_in_no_record_takes_the_time_of_no_other() -> None:
 
 
 def test_processes_that_count_each_for_itself_are_seen_to_exceed_the_limit() -> None:
-    verdict = verdict_of("memory")
+    verdict = seen_of("memory")
     assert verdict.peak > verdict.burst
     assert not list(verdict.broken())
 
 
 @pytest.mark.parametrize("backing", ["file", "redis"])
 def test_processes_that_share_are_seen_to_keep_to_it_and_would_be_seen_not_to(backing: str) -> None:
-    verdict = verdict_of(backing)
+    verdict = seen_of(backing)
     assert not list(verdict.broken())
     assert verdict.grants == 130
-    stricter = Verdict(seen=evolve(verdict.seen, rate=Rate(per_second=200, burst=40)))
+    stricter = evolve(verdict, rate=Rate(per_second=200, burst=40))
     assert any("exceeded" in fault for fault in stricter.broken())
-    fewer = Verdict(seen=evolve(verdict.seen, missing=1))
+    fewer = evolve(verdict, missing=1)
     assert any("lost" in fault for fault in fewer.broken())
 
 
 def test_clients_that_share_are_judged_by_an_api_in_a_process_of_its_own() -> None:
     row = Row(name="API", backing="file", seconds=0.5, processes=2, rate=None)
-    verdicts = [Verdict(seen=seen) for seen in asyncio.run(fly(row, asyncio.Barrier(1)))]
+    verdicts = asyncio.run(fly(row, asyncio.Barrier(1)))
     assert [verdict.grants for verdict in verdicts] == [10, 2]
     assert [fault for verdict in verdicts for fault in verdict.broken()] == []
