@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -104,6 +105,14 @@ async def spawned(
         yield child
     finally:
         await child.end()
+
+
+def output(module: str, *words: str, env: Mapping[str, str] | None = None) -> Any:
+    """Run a module to its end, in a process of its own, and give the JSON that it prints."""
+    command = [sys.executable, "-m", module, *words]
+    environment = {**os.environ, **(env or {})}
+    done = subprocess.run(command, check=True, stdout=PIPE, cwd=ROOT, env=environment)  # noqa: S603 - our own
+    return json.loads(done.stdout)
 
 
 def tails(paths: Iterable[Path], lines: int = 15) -> str:

@@ -1,5 +1,6 @@
 """What a benchmark shows: tables of figures, each with the goal it was to reach, for people and for machines."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -27,6 +28,18 @@ class Spread:
 
 Figure = Spread | float | int | str | None
 """None where a row has nothing to say."""
+
+
+def number(figure: Figure) -> float:
+    """Give a figure as a number: a spread by its median."""
+    reached = figure.median if isinstance(figure, Spread) else figure
+    assert isinstance(reached, int | float)
+    return reached
+
+
+def percentile(figures: Sequence[float], hundredth: int) -> float:
+    """Give what so many of a hundred figures, in order, do not exceed."""
+    return figures[max(0, math.ceil(len(figures) * hundredth / 100) - 1)]
 
 
 @frozen(kw_only=True)

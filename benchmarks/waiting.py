@@ -14,11 +14,8 @@ need some gigabytes.
 """
 
 import json
-import math
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,8 +24,8 @@ from typing import Any
 
 from attrs import asdict
 
-from benchmarks.children import ROOT
-from benchmarks.table import Column, Goal, Plot, Row, Spread, Table
+from benchmarks.children import output
+from benchmarks.table import Column, Goal, Plot, Row, Spread, Table, number, percentile
 from benchmarks.waiting_client import CHOICE, LISTS, WAYS, Case
 from flyasync.api.machines.wait import DIRECT, most_pollers
 from flyasync.transport.session import Timeouts
@@ -92,12 +89,8 @@ def _run(cases: Sequence[Case], *, at_once: int) -> dict[Case, Mapping[str, Any]
 
 
 def _alone(case: Case) -> Mapping[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.waiting_client", json.dumps(asdict(case))]
     trust = {"SSL_CERT_FILE": case.certificate, "no_proxy": "127.0.0.1"} if case.certificate else {}
-    told = subprocess.run(  # noqa: S603
-        command, check=True, stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ, **trust}
-    )
-    figures: Mapping[str, Any] = json.loads(told.stdout)
+    figures: Mapping[str, Any] = output("benchmarks.waiting_client", json.dumps(asdict(case)), env=trust)
     return figures
 
 
@@ -132,7 +125,7 @@ def table(told: Sequence[tuple[Case, Mapping[str, Any]]]) -> Table:
             up="milliseconds",
             column="CPU ms/wait",
             series=lambda each: each.name if each.figures["apps"] == 1 else f"{each.name}, {each.figures['apps']} apps",
-            place=_machines,
+            place=lambda each: number(each.figures["machines"]),
         ),
     )
 
@@ -164,14 +157,3 @@ def goals(case: Case) -> Sequence[Goal]:
     soon = SOON if case.waits < LARGE else LARGE_SOON
     large = (HALF_A_CPU, LITTLE_MEMORY) if case.waits >= LARGE else ()
     return (soon, *large, *((ONE_LIST,) if case.apps == 1 else ()))
-
-
-def percentile(figures: Sequence[float], hundredth: int) -> float:
-    """Give what so many of a hundred figures, in order, do not exceed."""
-    return figures[max(0, math.ceil(len(figures) * hundredth / 100) - 1)]
-
-
-def _machines(each: Row) -> float:
-    machines = each.figures["machines"]
-    assert isinstance(machines, int)
-    return machines

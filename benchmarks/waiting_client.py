@@ -8,36 +8,24 @@ import gc
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from typing import Any
 
-import aiohttp
 from attrs import define, field, frozen
 
-from benchmarks.children import spawned
+from benchmarks.children import Child, spawned
 from flyasync import FlyClient
 from flyasync.api.machines.poller import survey
 from flyasync.api.machines.wait import DIRECT, Waits, most_pollers, most_readers
 from flyasync.transport.session import Timeouts
 
 PAGE = 4096
-
-
-@frozen
-class Way:
-    """How many waits of one app may poll, and how many in all."""
-
-    direct: int
-    pollers: int
-
-
 POLLS, LISTS, CHOICE = "a long poll each", "a list a second", "flyasync's choice"
-LOOKERS = most_readers(Timeouts().calls)
-WAYS = {POLLS: Way(10**6, 10**6), LISTS: Way(0, 0), CHOICE: Way(DIRECT, most_pollers(Timeouts().polls))}
+WAYS = {POLLS: (10**6, 10**6), LISTS: (0, 0), CHOICE: (DIRECT, most_pollers(Timeouts().polls))}
+"""How many waits of one app may poll, and how many in all."""
 
 
 @frozen(kw_only=True)
@@ -55,7 +43,6 @@ class Case:
 
     @property
     def waits(self) -> int:
-        """How many waits that are."""
         return self.apps * self.machines
 
     def names(self) -> Iterator[tuple[str, str]]:
@@ -74,90 +61,58 @@ class Moment:
     memory: int = field(factory=lambda: int(Path("/proc/self/statm").read_text().split()[1]) * PAGE)
 
 
-class Api:
-    """The stand-in, asked for what no client asks."""
-
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
-        self.url = url
-        self._session = session
-
-    async def ask(self, target: str) -> Any:
-        """Ask, and read the answer."""
-        async with self._session.get(self.url + target) as reply:
-            return await reply.json()
-
-
-@asynccontextmanager
-async def served(case: Case) -> AsyncIterator[Api]:
-    """Serve a stand-in while the block runs."""
-    words = ["-m", "benchmarks.waiting_server", *([case.certificate] if case.certificate else [])]
-    async with spawned("api", *words) as child, aiohttp.ClientSession() as session:
-        assert child.process.stdout is not None
-        port = int(await child.process.stdout.readline())
-        yield Api(f"{'https' if case.certificate else 'http'}://127.0.0.1:{port}", session)
-
-
 async def run(case: Case) -> dict[str, Any]:
     """Wait for all, and tell what it took."""
-    async with served(case) as api, FlyClient("token", base_url=api.url, timeout=Timeouts(polls=places(case))) as fly:
-        machines, way = fly.machines, WAYS[case.way]
-        ask = machines.get, partial(survey, fly._caller), machines.wait_once  # noqa: SLF001
-        # All that is replaced is the choice between polls, lists and single reads.
-        machines._waits = Waits(*ask, direct=way.direct, pollers=way.pollers, readers=LOOKERS)  # noqa: SLF001
-        await warm_up(api, fly)
-        await api.ask(f"/_begin?apps={case.apps}&machines={case.machines}&over={case.over}")
-        reached: dict[str, float] = {}
-        gc.collect()
-        began = Moment()
-        waits = [asyncio.create_task(wait(fly, app, name, reached)) for app, name in case.names()]
-        await placed(api, case)
-        ready = Moment()
-        up: Mapping[str, float] = await api.ask("/_go")
-        await asyncio.gather(*waits)
-        end = Moment()
-        return {
-            "delays": sorted(reached[name] - moment for name, moment in up.items()),
-            "bytes": (ready.memory - began.memory) / case.waits,
-            "cpu": end.cpu - began.cpu,
-            "seconds": end.at - began.at,
-            "waiting_cpu": end.cpu - ready.cpu,
-            "waiting_seconds": end.at - ready.at,
-            "requests": await api.ask("/_count"),
-        }
+    # As many places for long polls as the case takes, where it does not leave the choice to the client.
+    timeouts = Timeouts(polls=case.waits) if case.way == POLLS else Timeouts()
+    words = ["-m", "benchmarks.waiting_server", *([case.certificate] if case.certificate else [])]
+    async with spawned("api", *words) as api:
+        url = f"{'https' if case.certificate else 'http'}://127.0.0.1:{await api.hear()}"
+        async with FlyClient("token", base_url=url, timeout=timeouts) as fly:
+            machines, (direct, pollers) = fly.machines, WAYS[case.way]
+            ask = machines.get, partial(survey, fly._caller), machines.wait_once  # noqa: SLF001
+            # All that is replaced is the choice between polls, lists and single reads.
+            readers = most_readers(Timeouts().calls)
+            machines._waits = Waits(*ask, direct=direct, pollers=pollers, readers=readers)  # noqa: SLF001
+            return await measured(case, api, fly)
 
 
-def places(case: Case) -> int:
-    """Give as many places for long polls as the case takes, where it does not leave the choice to the client."""
-    return case.waits if case.way == POLLS else Timeouts().polls
-
-
-async def wait(fly: FlyClient, app: str, name: str, reached: dict[str, float]) -> None:
-    """Wait for one machine, and note when it was known to be up."""
-    await fly.machines.wait(app, name)
-    reached[name] = asyncio.get_running_loop().time()
-
-
-async def warm_up(api: Api, fly: FlyClient) -> None:
-    """Do everything once, so that only what each wait costs is measured."""
-    await api.ask("/_begin?apps=1&machines=50&over=0.1")
-    await api.ask("/_go")
+async def measured(case: Case, api: Child, fly: FlyClient) -> dict[str, Any]:
+    """Place all waits, have the machines come up, and tell what it took."""
+    # Everything is done once before, so that only what each wait costs is measured.
+    await api.ask(["begin", 1, 50, 0.1])
+    await api.ask(["go"])
     await fly.machines.list("app-0")
     await asyncio.gather(*(fly.machines.wait("app-0", f"{number:014x}") for number in range(50)))
+    await api.ask(["begin", case.apps, case.machines, case.over])
+    reached: dict[str, float] = {}
 
+    async def wait(app: str, name: str) -> None:
+        await fly.machines.wait(app, name)
+        reached[name] = asyncio.get_running_loop().time()
 
-async def placed(api: Api, case: Case) -> None:
-    """Give the waits time to be placed; polls until the last one is held."""
+    gc.collect()
+    began = Moment()
+    waits = [asyncio.create_task(wait(app, name)) for app, name in case.names()]
     await asyncio.sleep(1)
-    while case.way == POLLS and (await api.ask("/_count")).get("wait", 0) < case.waits:  # noqa: ASYNC110
-        await asyncio.sleep(0.1)  # another process, in real time
-
-
-def main(words: list[str]) -> None:
-    """Run the case that is given as JSON, and print what it took."""
-    hard = getrlimit(RLIMIT_NOFILE)[1]
-    setrlimit(RLIMIT_NOFILE, (hard, hard))  # the stand-in inherits it
-    print(json.dumps(asyncio.run(run(Case(**json.loads(words[0]))))))
+    while case.way == POLLS and (await api.ask(["count"])).get("wait", 0) < case.waits:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)  # until the last poll is held, by another process, in real time
+    ready = Moment()
+    up: Mapping[str, float] = await api.ask(["go"])
+    await asyncio.gather(*waits)
+    end = Moment()
+    return {
+        "delays": sorted(reached[name] - moment for name, moment in up.items()),
+        "bytes": (ready.memory - began.memory) / case.waits,
+        "cpu": end.cpu - began.cpu,
+        "seconds": end.at - began.at,
+        "waiting_cpu": end.cpu - ready.cpu,
+        "waiting_seconds": end.at - ready.at,
+        "requests": await api.ask(["count"]),
+    }
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    hard = getrlimit(RLIMIT_NOFILE)[1]
+    setrlimit(RLIMIT_NOFILE, (hard, hard))  # the stand-in inherits it
+    print(json.dumps(asyncio.run(run(Case(**json.loads(sys.argv[1]))))))

@@ -1,9 +1,8 @@
 """A stand-in for the Machines API that knows only what waiting takes: `python -m benchmarks.waiting_server`.
 
-It is a process of its own and as light as can be, for what is measured is the client. Three paths are for whoever
-measures. `/_begin?apps=A&machines=M&over=S` makes a new world, whose machines are all starting. `/_go` has each come up
-at a moment of its own within the next S seconds, by a clock that all processes of a host share, and says when.
-`/_count` says how many requests there were.
+It is a process of its own and as light as can be, for what is measured is the client. Whoever started it tells it three
+things. `begin` makes a new world, whose machines are all starting. `go` has each come up at a moment of its own within
+some seconds, by a clock that all processes of a host share, and says when. `count` says how many requests there were.
 """
 
 import asyncio
@@ -13,112 +12,52 @@ import ssl
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from attrs import Factory, define
+from attrs import Factory, define, field
+
+from benchmarks.children import say, told
+from benchmarks.decoding_documents import machine
 
 REASONS = {200: b"OK", 404: b"Not Found", 408: b"Request Timeout"}
 NEVER = float("inf")
+SUMMARY = ("region", "image_ref", "instance_id", "private_ip", "created_at", "updated_at", "host_status")
+"""What a summary shows of a machine, beside its id, name and state."""
 
 
-def identity(number: int, state: str) -> dict[str, Any]:
-    """Give what a summary shows of a machine."""
-    return {
-        "id": f"{number:014x}",
-        "name": f"machine-{number}",
-        "state": state,
-        "region": "iad",
-        "image_ref": {
-            "registry": "registry-1.docker.io",
-            "repository": "library/nginx",
-            "tag": "latest",
-            "digest": "sha256:a484819eb60211f5299034ac80f6a681b06f89e65866ce91f356ed7c72af059c",
-            "labels": {"maintainer": "NGINX Docker Maintainers <docker-maint@nginx.com>"},
-        },
-        "instance_id": "01HEPA330HZ37A78TK080NAK1M",
-        "private_ip": "fdaa:0:1:a7b:195:e229:8038:2",
-        "created_at": "2026-01-01T00:00:00Z",
-        "updated_at": "2026-01-01T00:00:05Z",
-        "host_status": "ok",
-    }
+def template(names: Sequence[str]) -> bytes:
+    """Give the JSON of a machine with these members, in which its number, twice, and its state are to be filled in."""
+    rest = json.dumps({name: machine(1)[name] for name in names})
+    return b'{"id": "%014x", "name": "machine-%d", "state": "%s", ' + rest.replace("%", "%%").encode()[1:]
 
 
-def details(number: int) -> dict[str, Any]:
-    """Give what a list shows of it besides."""
-    check = {"type": "http", "port": 8080, "method": "GET", "path": "/health", "interval": "15s", "timeout": "2s"}
-    service = {
-        "protocol": "tcp",
-        "internal_port": 8080,
-        "autostop": True,
-        "autostart": True,
-        "min_machines_running": 0,
-        "ports": [{"port": 80, "handlers": ["http"], "force_https": True}, {"port": 443, "handlers": ["tls", "http"]}],
-        "concurrency": {"type": "requests", "soft_limit": 200, "hard_limit": 250},
-        "checks": [check],
-    }
-    return {
-        "config": {
-            "image": "nginx:latest",
-            "guest": {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256},
-            "env": {"FLY_PROCESS_GROUP": "app", "PRIMARY_REGION": "iad", "NUMBER": str(number)},
-            "metadata": {"fly_process_group": "app", "fly_platform_version": "v2", "flyasync_launch": "v1"},
-            "services": [service],
-            "restart": {"policy": "on-failure", "max_retries": 10},
-            "stop_config": {"timeout": "5s", "signal": "SIGINT"},
-        },
-        "events": [
-            {"id": f"{each:026d}", "type": kind, "status": status, "source": source, "timestamp": 1767225600000 + each}
-            for each, (kind, status, source) in enumerate(
-                [("start", "starting", "flyd"), ("launch", "created", "user")]
-            )
-        ],
-        "checks": [
-            {
-                "name": "servicecheck-00-http-8080",
-                "status": "passing",
-                "output": "ok",
-                "updated_at": "2026-01-01T00:00:05Z",
-            }
-        ],
-    }
+BRIEF = template(SUMMARY)
+WHOLE = template([name for name in machine(1) if name not in {"id", "name", "state"}])
 
 
 @define
 class Fleet:
-    """The machines of one app: what each looks like as JSON in either state, and when it comes up."""
+    """The machines of one app: the number of the first, and when each comes up."""
 
     first: int
     up_at: list[float]
-    shown: dict[tuple[str, bool], Sequence[bytes]] = Factory(dict)
 
-    def __attrs_post_init__(self) -> None:
-        numbers = range(self.first, self.first + len(self.up_at))
-        for state in ("starting", "started"):
-            for summary in (False, True):
-                self.shown[state, summary] = [
-                    json.dumps(identity(number, state) | ({} if summary else details(number))).encode()
-                    for number in numbers
-                ]
+    def show(self, index: int, now: float, form: bytes = WHOLE) -> bytes:
+        number = self.first + index
+        return form % (number, number, b"started" if now >= self.up_at[index] else b"starting")
 
-    def show(self, index: int, now: float, *, summary: bool) -> bytes:
-        """Show one machine."""
-        return self.shown["started" if now >= self.up_at[index] else "starting", summary][index]
-
-    def list(self, now: float, *, summary: bool) -> bytes:
-        """Show all of them."""
-        shown = (self.show(index, now, summary=summary) for index in range(len(self.up_at)))
-        return b"[" + b",".join(shown) + b"]"
+    def list(self, now: float, form: bytes) -> bytes:
+        return b"[" + b",".join(self.show(index, now, form) for index in range(len(self.up_at))) + b"]"
 
 
+@define
 class World:
-    """All apps, and what was asked about them."""
+    """All apps, what was asked about them, and the long polls that are held."""
 
-    def __init__(self) -> None:
-        self.fleets: dict[str, Fleet] = {}
-        self.over = 0.0
-        self.counts = Counter[str]()
-        self.held: set[Poll] = set()
+    fleets: dict[str, Fleet] = Factory(dict)
+    over: float = 0.0
+    counts: Counter[str] = Factory(Counter)
+    held: set["Poll"] = Factory(set)
 
     def begin(self, apps: int, machines: int, over: float) -> None:
         """Make a new one."""
@@ -127,23 +66,22 @@ class World:
         self.counts.clear()
         self.held.clear()
 
-    def go(self, now: float) -> dict[str, float]:
+    def go(self) -> dict[str, float]:
         """Have all machines come up; say when."""
-        dice = random.Random(1)
-        for fleet in self.fleets.values():
+        dice, now, fleets = random.Random(1), asyncio.get_running_loop().time(), self.fleets.values()
+        for fleet in fleets:
             fleet.up_at[:] = [now + dice.uniform(0, self.over) for _ in fleet.up_at]
         for poll in self.held:
             poll.hold()
-        return {
-            f"{fleet.first + index:014x}": moment
-            for fleet in self.fleets.values()
-            for index, moment in enumerate(fleet.up_at)
-        }
+        return {f"{fleet.first + index:014x}": at for fleet in fleets for index, at in enumerate(fleet.up_at)}
+
+    def count(self) -> Counter[str]:
+        return self.counts
 
 
 @define(eq=False)
 class Poll:
-    """A long poll that is held."""
+    """A long poll that is held until the machine is up or the time is."""
 
     asked: "Asked"
     fleet: Fleet
@@ -152,34 +90,32 @@ class Poll:
     timer: asyncio.TimerHandle | None = None
 
     def hold(self) -> None:
-        """Answer when the machine is up or the time is."""
         if self.timer:
             self.timer.cancel()
         self.timer = self.asked.loop.call_at(min(self.fleet.up_at[self.index], self.until), self.answer)
 
     def answer(self) -> None:
-        """Say that it is up, or that it is not yet."""
         self.asked.world.held.discard(self)
-        is_up = self.asked.loop.time() >= self.fleet.up_at[self.index]
-        body = {"ok": True, "state": "started"} if is_up else {"error": "deadline_exceeded: machine failed to reach"}
-        self.asked.answer(200 if is_up else 408, json.dumps(body).encode())
+        if self.asked.loop.time() >= self.fleet.up_at[self.index]:
+            self.asked.answer(200, b'{"ok": true, "state": "started"}')
+        else:
+            self.asked.answer(408, b'{"error": "deadline_exceeded: machine failed to reach"}')
 
 
+@define(eq=False)
 class Asked(asyncio.Protocol):
-    """A connection; one request at a time."""
+    """A connection; one request at a time, and none that is asked here has a body."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.loop = asyncio.get_running_loop()
-        self.buffer = b""
+    world: World
+    loop: asyncio.AbstractEventLoop = Factory(asyncio.get_running_loop)
+    buffer: bytes = b""
+    transport: asyncio.Transport = field(init=False)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what to answer by."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Read the request; none that is asked here has a body."""
         self.buffer += data
         while b"\r\n\r\n" in self.buffer:
             head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
@@ -187,50 +123,43 @@ class Asked(asyncio.Protocol):
 
     def hear(self, target: str) -> None:
         """Answer one request, or hold it."""
-        url = urlsplit(target)
-        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
-        now = self.loop.time()
+        url, now = urlsplit(target), self.loop.time()
+        query = parse_qs(url.query)
         match url.path.strip("/").split("/"):
-            case ["_begin"]:
-                self.world.begin(int(query["apps"]), int(query["machines"]), float(query["over"]))
-                self.answer(200, b"{}")
-            case ["_go"]:
-                self.answer(200, json.dumps(self.world.go(now)).encode())
-            case ["_count"]:
-                self.answer(200, json.dumps(self.world.counts).encode())
             case ["v1", "apps", app, "machines"]:
                 self.world.counts["list"] += 1
-                self.answer(200, self.world.fleets[app].list(now, summary=query.get("summary") == "true"))
+                form = BRIEF if query.get("summary") == ["true"] else WHOLE
+                self.answer(200, self.world.fleets[app].list(now, form))
             case ["v1", "apps", app, "machines", name]:
                 self.world.counts["get"] += 1
                 fleet = self.world.fleets[app]
-                self.answer(200, fleet.show(int(name, 16) - fleet.first, now, summary=False))
+                self.answer(200, fleet.show(int(name, 16) - fleet.first, now))
             case ["v1", "apps", app, "machines", name, "wait"]:
                 self.world.counts["wait"] += 1
                 fleet = self.world.fleets[app]
-                poll = Poll(self, fleet, int(name, 16) - fleet.first, now + float(query["timeout"]))
+                poll = Poll(self, fleet, int(name, 16) - fleet.first, now + float(query["timeout"][-1]))
                 self.world.held.add(poll)
                 poll.hold()
             case _:
                 self.answer(404, b'{"error":"not found"}')
 
     def answer(self, status: int, body: bytes) -> None:
-        """Send an answer."""
         head = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         self.transport.write(head % (status, REASONS[status], len(body)))
         self.transport.write(body)
 
 
 async def main(certificate: str | None = None) -> None:
-    """Serve until stdin ends, and say where; over TLS with a certificate, a file that has its key too."""
+    """Serve until stdin ends; over TLS with a certificate, a file that has its key too."""
     tls = None
     if certificate:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate)
     world, loop = World(), asyncio.get_running_loop()
     server = await loop.create_server(lambda: Asked(world), "127.0.0.1", 0, backlog=4096, ssl=tls)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)
+    say(server.sockets[0].getsockname()[1])
+    async for word, *rest in told():
+        say(getattr(world, word)(*rest))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks.table import Spread
-from benchmarks.waiting import goals, measure, percentile, row, table
+from benchmarks.table import Spread, percentile
+from benchmarks.waiting import goals, measure, row, table
 from benchmarks.waiting_client import CHOICE, LISTS, POLLS, Case
 
 TOLD = {
