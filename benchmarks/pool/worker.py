@@ -1,4 +1,7 @@
-"""A process that claims machines for its users: `python -m benchmarks.pool.worker ORDER`, where the order is JSON."""
+"""A process of the storm, or of many calls for one machine: `python -m benchmarks.pool.worker ORDER`.
+
+It says at once what it has done, since it may be killed at any time; all processes have one clock.
+"""
 
 import asyncio
 import json
@@ -7,12 +10,12 @@ import random
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import Factory, frozen
 
-from benchmarks.pool.api import APP
+from benchmarks.children import say
+from benchmarks.pool.seen import APP
 from flyasync import FlyClient, MachineConfig, MachinePool, PoolExhausted
 from flyasync.pool.events import MachineClaimed, PoolEvent
 
@@ -21,16 +24,16 @@ SANDBOX = MachineConfig(image="sandbox")
 
 @frozen(kw_only=True)
 class Order:
-    """What a process is to do; `users` are those that it still has to serve, `in_flight` of them at once."""
+    """What a process is to do: claim machines of a `pool` for `users`, or `ensure` one machine by so many calls."""
 
     url: str
     token: str
     limits: str
-    journal: str
-    users: tuple[str, ...]
-    in_flight: int
-    hold: float
-    pool: dict[str, Any]
+    ensure: int = 0
+    users: tuple[str, ...] = ()
+    in_flight: int = 0
+    hold: float = 1.0
+    pool: dict[str, Any] = Factory(dict)
 
 
 def pool(fly: FlyClient, options: dict[str, Any], **others: Any) -> MachinePool:
@@ -38,53 +41,37 @@ def pool(fly: FlyClient, options: dict[str, Any], **others: Any) -> MachinePool:
     return MachinePool(fly, APP, SANDBOX, **options, **others)
 
 
-class Journal:
-    """What a process has done, written at once, since it may be killed at any time; all processes have one clock."""
+def note(what: str, **fields: Any) -> None:
+    say([{"what": what, "at": time.monotonic(), "pid": os.getpid(), **fields}])
 
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
-    def write(self, what: str, **fields: Any) -> None:
-        """Append a line."""
-        line = {"what": what, "at": time.monotonic(), "pid": os.getpid(), **fields}
-        os.write(self._file, f"{json.dumps(line)}\n".encode())
+def observe(event: PoolEvent) -> None:
+    if isinstance(event, MachineClaimed):
+        note("event", source=event.source, seconds=event.seconds)
 
 
 async def work(order: Order) -> None:
-    """Claim a machine for each user."""
-    journal = Journal(Path(order.journal))
-    users = iter(order.users)
-
-    def observe(event: PoolEvent) -> None:
-        if isinstance(event, MachineClaimed):
-            journal.write("event", source=event.source, seconds=event.seconds)
-
-    async with (
-        FlyClient(order.token, base_url=order.url, limits=order.limits) as fly,
-        pool(fly, order.pool, on_event=observe) as machines,
-        asyncio.TaskGroup() as tasks,
-    ):
-        for _ in range(order.in_flight):
-            tasks.create_task(_serve(machines, users, order.hold, journal))
+    async with FlyClient(order.token, base_url=order.url, limits=order.limits) as fly:
+        if order.ensure:
+            calls = (fly.machines.ensure_running(APP, "user-7", SANDBOX) for _ in range(order.ensure))
+            note("ensured", machines=sorted({each.machine.id for each in await asyncio.gather(*calls)}))
+            return
+        users = iter(order.users)
+        async with pool(fly, order.pool, on_event=observe) as machines, asyncio.TaskGroup() as tasks:
+            for _ in range(order.in_flight):
+                tasks.create_task(_serve(machines, users, order.hold))
 
 
-async def _serve(machines: MachinePool, users: Any, hold: float, journal: Journal) -> None:
+async def _serve(machines: MachinePool, users: Any, hold: float) -> None:
     for user in users:
         done = False
         while not done:
             with suppress(PoolExhausted):
                 async with machines.acquire(user, timeout=120) as machine:
-                    journal.write("claimed", user=user, machine=machine.id)
+                    note("claimed", user=user, machine=machine.id)
                     await asyncio.sleep(hold * random.uniform(0.5, 1.5))
-                    journal.write("released", user=user, machine=machine.id)
+                    note("released", user=user, machine=machine.id)
                 done = True
-            if not done:
-                journal.write("exhausted", user=user)
-
-
-def command(order: Order) -> tuple[str, ...]:
-    """Return the command of a process."""
-    return sys.executable, "-W", "error", "-m", "benchmarks.pool.worker", json.dumps(asdict(order))
 
 
 if __name__ == "__main__":

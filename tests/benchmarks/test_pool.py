@@ -3,9 +3,9 @@
 import pytest
 
 from benchmarks.pool.costs import costs
-from benchmarks.pool.overlaps import Held, held, twice
-from benchmarks.pool.virtual import MOST, storm
+from benchmarks.pool.seen import Held, held, twice
 from flyasync.testing import run_virtual
+from tests.pool.storm import MOST, storm
 
 
 @pytest.mark.parametrize("on_release", ["stop", "keep", "recycle"])

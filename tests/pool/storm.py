@@ -1,4 +1,4 @@
-"""The same storm in one process and in virtual time, where a kill cuts all connections of a client."""
+"""The storm of `benchmarks.pool` in one process and in virtual time, where a kill cuts all connections of a client."""
 
 import asyncio
 import random
@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 
 from attrs import Factory, define, frozen
 
-from benchmarks.pool.api import APP, Seen, counted
-from benchmarks.pool.overlaps import Held, twice
+from benchmarks.pool.seen import APP, Held, Seen, twice, watch
 from benchmarks.pool.worker import pool
 from flyasync import Emulator, Fault, FlyClient, MachinePool
 
@@ -146,7 +145,7 @@ async def storm(users: int, *, clients: int, kills: int, on_release: str) -> Res
         Emulator(capacity={"iad": 2}, limits=False, seed=1) as emulator,
         FlyClient(emulator.token, base_url=emulator.url) as fly,
     ):
-        most = counted(emulator)
+        watch(emulator)
         await fly.apps.create(APP, org_slug="personal")
         emulator.faults.add(Fault(does="cut_after", probability=0.1))
         keepers = asyncio.gather(*(storm.keep(emulator, alive) for _ in range(clients)))
@@ -161,9 +160,12 @@ async def storm(users: int, *, clients: int, kills: int, on_release: str) -> Res
             await asyncio.sleep(15)
             await pool(fly, options).reconcile()
         await asyncio.sleep(15)
-        seen = Seen.of(emulator, most[0])
+        seen = Seen.of(emulator)
         await asyncio.gather(*(each.work for each in dead if each.work), return_exceptions=True)
-    leaked = sum(each.key is not None or each.is_leased for each in seen.alive)
     return Result(
-        served=len(storm.served), killed=len(dead), twice=len(twice(storm.claims)), leaked=leaked, most=seen.most
+        served=len(storm.served),
+        killed=len(dead),
+        twice=len(twice(storm.claims)),
+        leaked=len(seen.leaked),
+        most=seen.most,
     )
