@@ -39,7 +39,7 @@ from flyasync.deploy.plan.strategies.recreate import Recreate
 from flyasync.deploy.plan.strategies.rolling import Rolling
 from flyasync.deploy.plan.strategy import Share, demand_seconds
 from flyasync.deploy.plan.verification import Verification, VerifyMachine
-from flyasync.deploy.planner import Planner
+from flyasync.deploy.planner import Planner, Resolve, resolved
 from flyasync.deploy.reporting.events import Event, OnEvent
 from flyasync.deploy.reporting.journal import Journal, JournalFile
 from flyasync.deploy.reporting.plan_file import SavedPlan, read_plan, write_plan
@@ -95,6 +95,7 @@ class DeployBuilder:
     journal: str | None = field(default=None, kw_only=True)
     _replay: JournalReplay | None = field(default=None, kw_only=True, repr=False)
     _plan: SavedPlan | None = field(default=None, kw_only=True, repr=False)
+    _resolve: Resolve = field(default=resolved, kw_only=True, repr=False, eq=False)
 
     @classmethod
     def from_fly_toml(
@@ -790,7 +791,7 @@ class DeployBuilder:
 
     async def _decided(self, fly: FlyClient) -> Decision:
         self._check_api(fly)
-        decision = await Planner(fly, self.deployment(), self._saved).decide()
+        decision = await Planner(fly, self.deployment(), self._saved, self._resolve).decide()
         return evolve(decision, plan=timed(decision.plan, fly))
 
     @cancelled_once
@@ -823,7 +824,7 @@ class DeployBuilder:
         async with self._observing() as observers:
             with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, spec) as span:
                 self._record(fly, spec, "deploy")
-                decide = Planner(fly, spec, self._saved).decide
+                decide = Planner(fly, spec, self._saved, self._resolve).decide
                 report = await noting_cancellation(fly, spec.app, run_deploy(fly, spec, decide, observers, journal))
                 return reported(span, report)
 

@@ -1,7 +1,7 @@
 """Makes the plan for a spec: observe, resolve the image, decide."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import cast
 
 from attrs import evolve, frozen
@@ -23,15 +23,16 @@ PATIENCE = 5.0
 
 
 class Planner:
-    """Plans one deploy, each time from a new observation; the image's tag is resolved once.
+    """Plans one deploy, each time from a new observation; the image's tag is resolved once, by `resolve`.
 
     A deploy that a file contains, `saved`, may go on only if it accepts each plan.
     """
 
-    def __init__(self, fly: FlyClient, spec: DeploySpec, saved: SavedDeploy | None = None) -> None:
+    def __init__(self, fly: FlyClient, spec: DeploySpec, saved: SavedDeploy | None, resolve: "Resolve") -> None:
         self._fly = fly
         self._spec = spec
         self._saved = saved
+        self._resolved = resolve
         self._moved_to: str | None = None
 
     async def decide(self, *, by_id: bool = True, unlisted: Collection[str] = ()) -> Decision:
@@ -83,10 +84,10 @@ class Planner:
         spec = self._spec
         # A saved deploy keeps its digest. It may have been saved long ago, so a tag that has moved since is a remark.
         if self._saved and self._saved.demands_fleet and spec.digest and not self._moved_to:
-            found = await resolved(self._fly, spec.app, str(spec.config.image))
+            found = await self._resolved(self._fly, spec.app, str(spec.config.image))
             self._moved_to = found.digest if found.digest != spec.digest else None
         elif spec.config.image and not (digest_of(spec.image) or spec.unresolved):
-            found = await resolved(self._fly, spec.app, spec.config.image)
+            found = await self._resolved(self._fly, spec.app, spec.config.image)
             self._spec = evolve(spec, digest=found.digest, unresolved=found.trouble)
 
 
@@ -96,6 +97,10 @@ class Resolution:
 
     digest: str | None = None
     trouble: str | None = None
+
+
+Resolve = Callable[[FlyClient, str, str], Awaitable[Resolution]]
+"""Resolves the tag of an image for an app; returns a failure."""
 
 
 async def resolved(fly: FlyClient, app: str, image: str) -> Resolution:

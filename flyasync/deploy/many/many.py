@@ -45,8 +45,8 @@ async def deploy_many(
     Nothing is kept of apps that have finished. The rate limits count per app, so apps do not slow each other down, but
     they share the connections of the client: each deploy holds up to one long poll per machine, and a client has room
     for 1,000 long polls (`Timeouts.polls`); further ones wait. The tag of an image is resolved once for all apps that
-    use it, so that all of them run the same digest, if the API shows it. Apps that their own deploys create resolve it
-    themselves until the first of them is deployed.
+    use it, so that all of them run the same digest, if the API shows it; apps are read meanwhile. On the workers of a
+    cluster, apps that their own deploys create resolve it themselves until the first of them is deployed.
 
     The report of an app that cannot begin is not ok. Its machines are `not begun`, each with the reason: for example,
     the app does not exist, or another deploy of it is running. If the builder was refused, the report lists no machines
@@ -103,7 +103,8 @@ async def deploy_many(
         raise InvalidInput(f"apps is {apps!r}, but must be names, such as ['shop-a', 'shop-b']")
     names = aiter(apps) if isinstance(apps, AsyncIterable) else iter(apps)
 
-    bulk = _BulkDeploy(fly, builder_for, names, chosen, at_once=at_once, stops=stop_on_failure)
+    is_here = executor is None
+    bulk = _BulkDeploy(fly, builder_for, names, chosen, is_here=is_here, at_once=at_once, stops=stop_on_failure)
     try:
         while (report := await bulk.next()) is not None:
             yield report
@@ -115,7 +116,8 @@ async def deploy_many(
 class _BulkDeploy:
     """The running deploys, the reports that have not been taken yet, and the task that reads the next name.
 
-    An app occupies one of the `at_once` slots from before its name is read until its report is taken.
+    An app occupies one of the `at_once` slots from before its name is read until its report is taken. Deploys that run
+    in this process (`is_here`) read their apps while the tag is resolved; for others it is resolved before they begin.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class _BulkDeploy:
         names: Iterator[str] | AsyncIterator[str],
         executor: Executor,
         *,
+        is_here: bool,
         at_once: int,
         stops: bool,
     ) -> None:
@@ -132,6 +135,7 @@ class _BulkDeploy:
         self._builder_for = builder_for
         self._names = names
         self._executor = executor
+        self._is_here = is_here
         self._at_once = at_once
         self._stops = stops
         self._digests = _Digests(fly)
@@ -189,7 +193,7 @@ class _BulkDeploy:
             builder = self._builder_for(app)
             if not isinstance(builder, DeployBuilder):
                 raise InvalidInput(f"the builder for {app} returned {builder!r}, but must return a DeployBuilder")
-            builder = await self._digests.pin(builder)
+            builder = self._digests.share(builder) if self._is_here else await self._digests.pin(builder)
             spec = builder.deployment()
             # The launch is named here, so that a second run of the job finds the machines of the first.
             job = Job(builder=builder.with_launch(spec.launch), launch=spec.launch, base_url=self._fly.base_url)
@@ -238,8 +242,9 @@ class _BulkDeploy:
 class _Digests:
     """The digests of tags, each resolved once, so that all apps of a bulk deploy run the same digest.
 
-    The API resolves a tag only for an app that exists. An app may be created by its own deploy, so tags are resolved
-    for `existing`, an app that has been deployed to, as soon as there is one.
+    A deploy in this process resolves its tag when its app exists. For a deploy elsewhere a tag is resolved before it
+    begins, and the API resolves a tag only for an app that exists. An app may be created by its own deploy, so such
+    tags are resolved for `existing`, an app that has been deployed to, as soon as there is one.
     """
 
     def __init__(self, fly: FlyClient) -> None:
@@ -247,21 +252,36 @@ class _Digests:
         self._resolutions: dict[str, asyncio.Future[Resolution]] = {}
         self.existing: str | None = None
 
+    def share(self, builder: DeployBuilder) -> DeployBuilder:
+        """Return the builder of a deploy that resolves its tag here, together with the other apps."""
+        return evolve(builder, resolve=self.resolve)
+
     async def pin(self, builder: DeployBuilder) -> DeployBuilder:
         """Return the builder with the digest of its image, if the API shows it."""
         image = builder.config.image
         if not image or digest_of(image):
             return builder
+        resolution = await self._shared(self.existing or builder.app, image)
+        # Without it, the deploy resolves the tag itself: its token, or a later request, may be able to see it.
+        return evolve(builder, spec=evolve(builder.spec, digest=resolution.digest)) if resolution.digest else builder
+
+    async def resolve(self, fly: FlyClient, app: str, image: str) -> Resolution:
+        """Resolve a tag together with the other apps, and for this app alone if that fails."""
+        is_alone = image not in self._resolutions
+        resolution = await self._shared(app, image)
+        return resolution if resolution.digest or is_alone else await resolved(fly, app, image)
+
+    async def _shared(self, app: str, image: str) -> Resolution:
+        """Return the resolution that all apps share; the first of them that needs it sends the request."""
         while len(self._resolutions) > IMAGES:
             self._resolutions.pop(next(iter(self._resolutions)))
         if image not in self._resolutions:
-            self._resolutions[image] = asyncio.ensure_future(resolved(self._fly, self.existing or builder.app, image))
+            self._resolutions[image] = asyncio.ensure_future(resolved(self._fly, app, image))
         # Shielded, because other apps wait for the same resolution.
         resolution = await asyncio.shield(self._resolutions[image])
         if resolution.digest is None:
-            self._resolutions.pop(image, None)  # another app's token, or a later request, may be able to see it
-            return builder
-        return evolve(builder, spec=evolve(builder.spec, digest=resolution.digest))
+            self._resolutions.pop(image, None)
+        return resolution
 
 
 def _failed(app: Any, spec: DeploySpec | None, error: FlyError, seconds: float) -> DeployReport:

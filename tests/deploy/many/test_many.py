@@ -50,6 +50,27 @@ async def test_each_app_gets_a_report() -> None:
     assert not emulator.refused_by_limit()
 
 
+async def test_the_tag_is_resolved_once_while_the_apps_are_read() -> None:
+    slow = [Fault(does="delay", action=each, seconds=2) for each in ("graphql", "listMachines", "listSecrets")]
+    async with world(seed=1, boot=(1, 1), faults=slow) as (emulator, fly):
+        reports = await all_of(fly, BASE, await opened(fly, 3))
+        assert total(emulator, "graphql") == 1
+        digests = {record.digest for record in emulator.world.machines.values()}
+    assert all(report.ok for report in reports)
+    assert len(digests) == 1
+    # 2 s for all of these together, 1 s to boot, and 2 s for the last list.
+    assert max(report.seconds for report in reports) < 6
+
+
+async def test_where_the_shared_resolution_fails_an_app_resolves_the_tag_itself() -> None:
+    once = [Fault(does="refuse", action="graphql", times=1, status=401, body={"error": "no"})]
+    async with world(seed=1, latency=(0.1, 0.1), faults=once) as (emulator, fly):
+        reports = await all_of(fly, BASE, await opened(fly, 3))
+        assert total(emulator, "graphql") == 3
+    assert [("was not resolved" in str(report.remarks)) for report in reports].count(True) == 1
+    assert all(report.ok for report in reports)
+
+
 async def test_reports_come_as_apps_finish() -> None:
     slow = Fault(does="delay", action="createMachine", identifier="shop-0", seconds=5)
     async with world(seed=1, faults=[slow]) as (_, fly):
