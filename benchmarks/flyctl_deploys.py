@@ -24,6 +24,7 @@ import re
 import signal
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
+from benchmarks.programs import run
 from flyasync import Emulator, Fault, FlyClient
 from flyasync.emulator.world import leases
 from flyasync.emulator.world.volumes import is_gone
@@ -126,7 +128,7 @@ class Sandbox:
 
     flyctl: Path
     emulator: Emulator
-    folder: str
+    folder: Path
 
     async def deploy(self, image: str, strategy: str, *, interrupt_after: int | None = None) -> Run:
         """Run one deploy to its end, or send SIGINT to it after so many requests."""
@@ -135,31 +137,28 @@ class Sandbox:
 
     async def run(self, *words: str, interrupt_after: int | None = None) -> Run:
         """Run flyctl in the folder of the app."""
-        loop = asyncio.get_running_loop()
-        begun, began = len(self.emulator.log), loop.time()
-        process = await asyncio.create_subprocess_exec(
-            str(self.flyctl),
-            *words,
-            cwd=self.folder,
-            env={**os.environ, **self.emulator.environment()},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output = asyncio.ensure_future(process.communicate())
-        if interrupt_after is not None:
-            while len(self.emulator.log) - begun < interrupt_after and not output.done():  # noqa: ASYNC110
+        begun, began = len(self.emulator.log), time.monotonic()
+
+        async def interrupt(process: asyncio.subprocess.Process) -> None:
+            after = begun + (interrupt_after or 0)
+            while len(self.emulator.log) < after and process.returncode is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)  # real time, and another process
-            if not output.done():
+            if process.returncode is None:
                 process.send_signal(signal.SIGINT)
-        text, _ = await output
-        requests, seconds = len(self.emulator.log) - begun, loop.time() - began
+
+        ended = await run(
+            [str(self.flyctl), *words],
+            self.folder,
+            {**os.environ, **self.emulator.environment()},
+            meanwhile=interrupt if interrupt_after is not None else None,
+        )
+        requests, seconds = len(self.emulator.log) - begun, time.monotonic() - began
         await self._settle()
         return Run(
-            status=process.returncode or 0,
+            status=ended.code or 0,
             requests=requests,
             seconds=seconds,
-            output=text.decode(errors="replace"),
+            output=ended.out + ended.err,
             is_accepted=interrupt_after is not None,
         )
 
@@ -211,7 +210,7 @@ async def sandbox(flyctl: Path, app: App) -> AsyncIterator[Sandbox]:
         async with Emulator(boot=BOOT, faults=[CREATING]) as emulator:
             async with FlyClient(emulator.token, base_url=emulator.url) as fly:
                 await fly.apps.create("web", org_slug="personal")
-            yield Sandbox(flyctl, emulator, folder)
+            yield Sandbox(flyctl, emulator, Path(folder))
 
 
 @frozen(kw_only=True)
@@ -246,41 +245,39 @@ def _counted(what: Counter[str]) -> str:
     return ", ".join(f"{number} {each}" for each, number in sorted(what.items()))
 
 
-def rows(flyctl: Path) -> Iterator[tuple[str, Callable[[str], Awaitable[Row]]]]:
+Make = Callable[[str], Awaitable[Row]]
+
+
+def rows(flyctl: Path) -> Iterator[tuple[str, Make]]:
     """Yield the name of each row, and what makes it."""
     for strategy, points in POINTS.items():
+        make = partial(deployed, flyctl=flyctl, strategy=strategy)
         for name, app in APPS.items():
             if app.suits(strategy):
-                yield (
-                    f"{strategy} {name}",
-                    partial(deployed, flyctl=flyctl, strategy=strategy, app=app, interrupt_after=None),
-                )
+                yield f"{strategy} {name}", partial(make, app=app, interrupt_after=None)
         for point in points:
-            yield (
-                f"{strategy} Ctrl-C after {point} requests",
-                partial(deployed, flyctl=flyctl, strategy=strategy, app=INTERRUPTED, interrupt_after=point),
-            )
+            yield f"{strategy} Ctrl-C after {point} requests", partial(make, app=INTERRUPTED, interrupt_after=point)
 
 
-async def main(flyctl: Path, only: str) -> int:
+async def main() -> int:
     """Print the rows as they come, several at once; return how many are wrong."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.flyctl_deploys")
+    parser.add_argument("--flyctl", type=Path, required=True, help="the flyctl to run")
+    parser.add_argument("--only", default="*", metavar="PATTERN")
+    options = parser.parse_args()
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def show(name: str, make: Callable[[str], Awaitable[Row]]) -> Row:
+    async def show(name: str, make: Make) -> Row:
         async with slots:
             row = await make(name)
         print(row, flush=True)
         return row
 
-    made = await asyncio.gather(*(show(*row) for row in rows(flyctl) if fnmatch(row[0], only)))
+    made = await asyncio.gather(*(show(*row) for row in rows(options.flyctl) if fnmatch(row[0], options.only)))
     wrong = sum(bool(row.faults) for row in made)
     print(f"{len(made)} rows, {wrong} wrong")
     return wrong
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.flyctl_deploys")
-    parser.add_argument("--flyctl", type=Path, required=True, help="the flyctl to run")
-    parser.add_argument("--only", default="*", metavar="PATTERN")
-    given = parser.parse_args()
-    sys.exit(bool(asyncio.run(main(given.flyctl, given.only))))
+    sys.exit(bool(asyncio.run(main())))

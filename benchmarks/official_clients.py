@@ -13,16 +13,17 @@ import argparse
 import asyncio
 import os
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import aiohttp
 from aiohttp import web
 from attrs import define
 
+from benchmarks.programs import proxied, run
 from flyasync import Emulator
 
 HOSTS = ("api.fly.io", "api.machines.dev")
@@ -68,29 +69,9 @@ async def sandbox() -> AsyncIterator[tuple[Emulator, dict[str, str]]]:
     """Serve an emulator under the names of Fly.io, and yield it with the environment for its clients."""
     async with Emulator(boot=(0.2, 0.6), tls=True, allow_hosts=HOSTS) as emulator:
         port = int(emulator.url.rpartition(":")[2])
-
-        async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            if not head.startswith(tuple(f"CONNECT {host}:443 " for host in HOSTS)):
-                writer.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
-                writer.close()
-                return
-            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            to_emulator = await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.gather(_copy(reader, to_emulator[1]), _copy(to_emulator[0], writer))
-
-        async with await asyncio.start_server(connect, "127.0.0.1", 0) as proxy:
-            address = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
-            own = {"HTTPS_PROXY": address, "NO_PROXY": "127.0.0.1", "CHECKPOINT_DISABLE": "1"}
+        async with proxied([], {f"{host}:443": port for host in HOSTS}) as proxy:
+            own = {"HTTPS_PROXY": proxy, "NO_PROXY": "127.0.0.1", "CHECKPOINT_DISABLE": "1"}
             yield emulator, {**os.environ, **emulator.environment(), **own}
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
 
 
 @define
@@ -118,7 +99,7 @@ class Metric:
 
 async def autoscaled(binary: Path, pattern: str) -> bool:
     """Scale an app that matches `pattern` from 1 to 4 and back; print when, and return whether it did."""
-    metric = Metric()
+    metric, seen = Metric(), list[int]()
     async with sandbox() as (emulator, environment), metric.served() as address:
         await _deployed(emulator)
         settings = {
@@ -133,22 +114,18 @@ async def autoscaled(binary: Path, pattern: str) -> bool:
             "FAS_PROMETHEUS_METRIC_NAME": "load",
             "FAS_PROMETHEUS_QUERY": "load",
         }
-        process = await asyncio.create_subprocess_exec(
-            *(str(binary), "serve"),
-            env=environment | settings,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        seen = []
-        for target in (1, 4, 1):
-            metric.value = target
-            seen.append(await _reached(emulator, target))
-        # It keeps the count as long as the metric does.
-        await asyncio.sleep(4)
-        seen.append(_started(emulator))
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+
+        async def scale(process: asyncio.subprocess.Process) -> None:
+            for target in (1, 4, 1):
+                metric.value = target
+                seen.append(await _reached(emulator, target))
+            await asyncio.sleep(4)  # it keeps the count as long as the metric does
+            seen.append(_started(emulator))
+            if process.returncode is None:
+                process.terminate()
+
+        with TemporaryDirectory() as folder:
+            await run([str(binary), "serve"], Path(folder), environment | settings, meanwhile=scale)
     print(f"fly-autoscaler, {pattern}: machines {seen}, metric [1, 4, 1, 1]", flush=True)
     return seen == [1, 4, 1, 1]
 
@@ -180,47 +157,33 @@ def _started(emulator: Emulator) -> int:
 
 async def terraformed(provider: Path) -> bool:
     """Apply, plan and destroy; print the exit codes, and return whether nothing is left."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name, text in _files(provider):
-            Path(folder, name).write_text(text)  # noqa: ASYNC240 - once, and small
+    codes = []
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        (folder / "main.tf").write_text(TERRAFORM)
+        (folder / "terraformrc").write_text(OVERRIDES.format(folder=provider.parent))
         async with sandbox() as (emulator, environment):
-            environment["TF_CLI_CONFIG_FILE"] = str(Path(folder, "terraformrc"))
-            codes = []
+            environment["TF_CLI_CONFIG_FILE"] = str(folder / "terraformrc")
             for words in (("apply", "-auto-approve"), ("plan", "-detailed-exitcode"), ("destroy", "-auto-approve")):
-                process = await asyncio.create_subprocess_exec(
-                    *("terraform", *words, "-no-color"),
-                    cwd=folder,
-                    env=environment,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.STDOUT,
-                )
-                output, _ = await process.communicate()
-                codes.append(process.returncode)
-                if process.returncode:
-                    print(output.decode())
+                ended = await run(["terraform", *words, "-no-color"], folder, environment)
+                codes.append(ended.code)
+                if ended.code:
+                    print(ended.out, ended.err)
             left = list(emulator.world.apps)
     print(f"terraform apply, plan, destroy: exit {codes}; apps left: {left}", flush=True)
     return codes == [0, 0, 0] and not left
 
 
-def _files(provider: Path) -> Iterator[tuple[str, str]]:
-    yield "main.tf", TERRAFORM
-    yield "terraformrc", OVERRIDES.format(folder=provider.resolve().parent)
-
-
-async def main(autoscaler: Path | None, provider: Path | None) -> int:
+async def main() -> int:
     """Run the clients that are given, one after the other; return how many went wrong."""
-    runs: list[Callable[[], Awaitable[bool]]] = []
-    if autoscaler:
-        runs += [lambda: autoscaled(autoscaler, "web-1"), lambda: autoscaled(autoscaler, "web-*")]
-    if provider:
-        runs += [lambda: terraformed(provider)]
-    return [await run() for run in runs].count(False)
-
-
-if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.official_clients")
     parser.add_argument("--autoscaler", type=Path, help="the fly-autoscaler to run")
     parser.add_argument("--terraform-provider", type=Path, help="the terraform-provider-fly to run")
-    given = parser.parse_args()
-    sys.exit(bool(asyncio.run(main(given.autoscaler, given.terraform_provider))))
+    options = parser.parse_args()
+    results = [await autoscaled(options.autoscaler, each) for each in ("web-1", "web-*") if options.autoscaler]
+    results += [await terraformed(options.terraform_provider.resolve())] if options.terraform_provider else []
+    return results.count(False)
+
+
+if __name__ == "__main__":
+    sys.exit(bool(asyncio.run(main())))

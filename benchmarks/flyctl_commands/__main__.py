@@ -18,27 +18,34 @@ import asyncio
 import json
 import re
 import shlex
+import subprocess
 import sys
-import tempfile
+import tomllib
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from attrs import asdict, frozen
 
-from benchmarks.flyctl_commands.arguments import ARGUMENTS, INPUTS, OTHERS
-from benchmarks.flyctl_commands.sandbox import LONGEST, Ended, home, no_network, run
-from benchmarks.flyctl_commands.stage import TOML, furnish
-from benchmarks.flyctl_commands.tree import commands
+from benchmarks.flyctl_commands.stage import furnish, home
+from benchmarks.programs import Ended, proxied, run
 from flyasync import Emulator
 
+GIVEN = tomllib.loads(Path(__file__).with_name("arguments.toml").read_text())
 WORKS, TUNNEL, NOT_SERVED, FAILS = "works", "needs WireGuard or a builder", "not served", "fails"
+LONGEST = 90.0
+"""Seconds until a command is ended. A deploy asks a public DNS server for about half of them."""
 # What a command asks for before it would open a tunnel or build an image.
 _TUNNEL = re.compile(r"WireGuard|[Bb]uilder|depot")
 _TUNNEL_WORDS = re.compile(r"wireguard|tunnel|fly agent|agent: |builder|docker", re.IGNORECASE)
 # Commands that serve until they are ended.
 SERVERS = frozenset({"agent run", "mcp inspect", "mcp proxy", "mcp server", "mcp wrap"})
+# A row of a list of commands: two spaces, the name, and its description.
+_ROW = re.compile(r"^  ([a-z][a-z0-9-]*) +\S", re.MULTILINE)
 
 
 @frozen(kw_only=True)
@@ -54,55 +61,82 @@ class Result:
 
 async def main() -> int:
     """Run the commands and print their table."""
-    options = _options()
-    with tempfile.TemporaryDirectory(prefix="flyctl-help-") as directory:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.flyctl_commands")
+    parser.add_argument("--flyctl", type=Path, required=True, metavar="PATH", help="the binary of flyctl")
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="commands to run, such as 'machine *'")
+    parser.add_argument("--jobs", type=int, default=4, metavar="N", help="commands at a time")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    with TemporaryDirectory(prefix="flyctl-help-") as directory:
         names = commands(options.flyctl, home(Path(directory), {}, "http://127.0.0.1:9"))
-    chosen = [name for name in names if fnmatch(name, options.only)]
     slots = asyncio.Semaphore(options.jobs)
 
     async def one(name: str) -> Result:
         async with slots:
             return await result(options.flyctl, name)
 
-    results = await asyncio.gather(*map(one, chosen))
+    results = await asyncio.gather(*(one(name) for name in names if fnmatch(name, options.only)))
     if options.json:
         print(json.dumps([asdict(each) for each in results], indent=1))
-    else:
-        _show(results)
+        return 0
+    width = max(len(each.command) for each in results)
+    for each in results:
+        print(f"{each.command:{width}}  {each.mark:28}  {each.why[:150]}".rstrip())
+    counts = Counter(each.mark for each in results)
+    print(f"\n{len(results)} commands: " + ", ".join(f"{count} {mark}" for mark, count in counts.items()))
     return 0
+
+
+def commands(flyctl: Path, environment: Mapping[str, str]) -> list[str]:
+    """Return the full names of all commands that do something by themselves, at every depth, sorted."""
+    found: list[str] = []
+    level = [""]
+    with ThreadPoolExecutor(8) as pool:
+        while level:
+            inner: list[str] = []
+            for name, text in zip(level, pool.map(partial(_help, flyctl, environment), level), strict=True):
+                # Below the usage of a group stands the list of its commands, and after that its flags.
+                head, _, body = text.partition("[command]")
+                below = _ROW.findall(body.split("\nFlags:")[0]) if name != "help" else []
+                inner += [f"{name} {each}".strip() for each in below]
+                if name and (not below or "[flags]" in head.rpartition("Usage:")[2]):
+                    found.append(name)
+            level = inner
+    return sorted(found)
+
+
+def _help(flyctl: Path, environment: Mapping[str, str], name: str) -> str:
+    words = [str(flyctl), *name.split(), "--help"]
+    done = subprocess.run(  # noqa: S603 - the binary that the user named
+        words, env=dict(environment), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=True
+    )
+    return done.stdout
 
 
 async def result(flyctl: Path, name: str) -> Result:
     """Run one command in a world and a sandbox of its own."""
     reached: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="flyctl-", ignore_cleanup_errors=True) as place:
-        directory = Path(place)
-        async with Emulator(boot=(0.1, 0.2), speed=_speed(name)) as emulator, no_network(reached) as proxy:
+    # A cluster and its first backup take a while; only machines have leases, which would expire too early.
+    speed = 20.0 if name.startswith("mpg ") else 1.0
+    with TemporaryDirectory(prefix="flyctl-", ignore_cleanup_errors=True) as place:
+        async with Emulator(boot=(0.1, 0.2), speed=speed) as emulator, proxied(reached) as proxy:
             things = await furnish(emulator)
             # Limits are per second: the command begins with full ones.
             await asyncio.sleep(2)
             # Some commands read the macaroon that they were given.
             tokens = dict.fromkeys(("FLY_ACCESS_TOKEN", "FLY_API_TOKEN"), things.header)
-            environment = home(directory, emulator.environment() | tokens, proxy)
-            (directory / "fly.toml").write_text(TOML)
-            (directory / "chain.pem").write_text("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n")
-            (directory / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n")
-            words = shlex.split(ARGUMENTS.get(name, "").format(**asdict(things)))
+            environment = home(Path(place), emulator.environment() | tokens, proxy)
+            words = shlex.split(GIVEN["arguments"].get(name, "").format(**asdict(things)))
             ended = await run(
                 [str(flyctl), *name.split(), *words],
-                directory,
+                Path(place),
                 environment,
-                INPUTS.get(name, ""),
+                GIVEN["inputs"].get(name, ""),
                 5.0 if name in SERVERS else LONGEST,
             )
             not_served = list(emulator.not_served())
     mark, why = judged(name, ended, not_served, reached)
     return Result(command=name, mark=mark, why=why, code=ended.code, words=ended.last_words)
-
-
-def _speed(name: str) -> float:
-    # A cluster and its first backup take a while; only machines have leases, which would expire too early.
-    return 20.0 if name.startswith("mpg ") else 1.0
 
 
 def judged(name: str, ended: Ended, not_served: list[str], reached: list[str]) -> tuple[str, str]:
@@ -116,27 +150,10 @@ def judged(name: str, ended: Ended, not_served: list[str], reached: list[str]) -
         return TUNNEL, ", ".join(tunnels)
     if asked:
         return NOT_SERVED, ", ".join(asked)
-    if needed := next((needed for pattern, needed in OTHERS.items() if fnmatch(name, pattern)), None):
+    if needed := next((needed for pattern, needed in GIVEN["others"].items() if fnmatch(name, pattern)), None):
         return NOT_SERVED, needed
     words = ended.last_words or ("it did not end" if ended.code is None else "")
     return (TUNNEL if _TUNNEL_WORDS.search(words) else FAILS), words
-
-
-def _show(results: list[Result]) -> None:
-    width = max(len(each.command) for each in results)
-    for each in results:
-        print(f"{each.command:{width}}  {each.mark:28}  {each.why[:150]}".rstrip())
-    counts: Mapping[str, int] = Counter(each.mark for each in results)
-    print(f"\n{len(results)} commands: " + ", ".join(f"{counts[mark]} {mark}" for mark in counts))
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.flyctl_commands")
-    parser.add_argument("--flyctl", type=Path, required=True, metavar="PATH", help="the binary of flyctl")
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="commands to run, such as 'machine *'")
-    parser.add_argument("--jobs", type=int, default=4, metavar="N", help="commands at a time")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

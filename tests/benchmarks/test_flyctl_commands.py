@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 from attrs import fields_dict
 
-from benchmarks.flyctl_commands.__main__ import FAILS, NOT_SERVED, TUNNEL, WORKS, judged
-from benchmarks.flyctl_commands.arguments import ARGUMENTS, INPUTS
-from benchmarks.flyctl_commands.sandbox import Ended, home, no_network, run
-from benchmarks.flyctl_commands.stage import Things, furnish
-from benchmarks.flyctl_commands.tree import commands
+from benchmarks.flyctl_commands.__main__ import FAILS, GIVEN, NOT_SERVED, TUNNEL, WORKS, commands, judged
+from benchmarks.flyctl_commands.stage import Things, furnish, home
+from benchmarks.programs import Ended, proxied, run
 from flyasync import Emulator
 
 HELP = """#!/bin/sh
@@ -86,9 +84,9 @@ def test_a_mark_follows_from_the_run(name: str, code: int | None, asked: list[st
 
 
 def test_arguments_name_what_the_world_has() -> None:
-    named = {part[1] for words in ARGUMENTS.values() for part in string.Formatter().parse(words) if part[1]}
+    named = {part[1] for words in GIVEN["arguments"].values() for part in string.Formatter().parse(words) if part[1]}
     assert named <= fields_dict(Things).keys()
-    assert INPUTS.keys() <= ARGUMENTS.keys() | {"tokens attenuate"}
+    assert GIVEN["inputs"].keys() <= GIVEN["arguments"].keys() | {"tokens attenuate"}
 
 
 async def test_the_world_can_be_furnished() -> None:
@@ -104,7 +102,7 @@ def test_a_command_sees_its_own_home_and_no_network(tmp_path: Path) -> None:
     path, reached = program(tmp_path / "p", text), list[str]()
 
     async def ran() -> Ended:
-        async with no_network(reached) as proxy:
+        async with proxied(reached) as proxy:
             environment = home(tmp_path, {"FLY_API_TOKEN": "x"}, proxy)
             return await run([str(path)], tmp_path, environment, "said", 30.0)
 
