@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
-from flyasync.api.client_events import Attempt, ClientEvent, Outlasting
+from flyasync.api.client_events import Attempt, ClientEvent, Outlasting, Span
 from flyasync.deploy.reporting.events import Event
 from flyasync.deploy.reporting.page_assets import positions_of
 from flyasync.deploy.reporting.page_events import page_event
 from flyasync.deploy.reporting.timeline_replay import page_words, printable_json
 from flyasync.models.redaction import without_passwords
 from flyasync.models.region import Region
-from flyasync.web.limit_queues import LimitQueues, machine_of
+from flyasync.web.limit_queues import LimitQueues, app_of, machine_of
 
 EVERY = 0.1
 """The minimum time between two messages to a page, in seconds."""
@@ -26,15 +26,17 @@ class EventFeed:
     """What a page shows, in order: the events of a deploy, the failed requests, and the queues of the rate limits.
 
     A page holds a position in it, and no queue: a slow or closed page costs no memory. Events become JSON only when the
-    first page reads them.
+    first page reads them. `name_of` returns the name under which the page shows the machine of a span.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name_of: Callable[[Span | None], str | None] = machine_of) -> None:
+        self._name_of = name_of
         self._positions = positions_of(())
         self._loop = asyncio.get_running_loop()
         self._zero = self._loop.time()
-        self._events: list[Json | Callable[[], Json]] = []
-        self._queues = LimitQueues()
+        self._events: list[Json | Callable[[], Json] | None] = []  # None where another event has replaced one
+        self._of: dict[str, list[int]] = {}
+        self._queues = LimitQueues(name_of)
         self._news = asyncio.Event()
         self._is_closed = False
         self._readers = 0
@@ -49,9 +51,20 @@ class EventFeed:
         self._zero = self._loop.time() - event.at  # the clock of the page is that of the deploy
         self._add(lambda: printable_json(page_event(event)))
 
-    def add(self, event: Json) -> None:
-        """Add an event that is JSON already; its `at` is now."""
-        self._add(printable_json({"at": self._now, **event}))
+    def add(self, event: Json, of: str | None = None) -> None:
+        """Add an event that is JSON already; its `at` is now. `of` is its app, for `replace`."""
+        self._add(printable_json({"at": self.now, **event}), of)
+
+    def add_later(self, make: Callable[[], Json], of: str | None = None) -> None:
+        """Add an event that becomes JSON when a page reads it; its `at` is now."""
+        at = self.now
+        self._add(lambda: printable_json({**make(), "at": at}), of)
+
+    def replace(self, of: str, event: Json) -> None:
+        """Add an event instead of the earlier ones of an app, which pages that are opened later do not get."""
+        for number in self._of.pop(of, ()):
+            self._events[number] = None
+        self.add(event, of)
 
     def observe(self, event: ClientEvent) -> None:
         """Add an event of the client: a request that failed, a refusal that is retried, a queue or a pause."""
@@ -60,24 +73,26 @@ class EventFeed:
                 self.add(
                     {
                         "event": "request",
-                        "machine": machine_of(event.span),
+                        "machine": self._name_of(event.span),
                         "operation": event.operation,
                         "identifier": event.identifier,
                         "error": event.error,
                         "status": event.status,
                         "request_id": event.request_id,
-                    }
+                    },
+                    app_of(event.span),
                 )
             case Outlasting(times=1):
                 self.add(
                     {
                         "event": "refused",
-                        "machine": machine_of(event.span),
+                        "machine": self._name_of(event.span),
                         "operation": event.operation,
                         "identifier": event.identifier,
                         "message": without_passwords(event.message),
                         "pause": round(event.pause, 1),
-                    }
+                    },
+                    app_of(event.span),
                 )
             case _:
                 self._queues.record(event)
@@ -124,10 +139,13 @@ class EventFeed:
                 return
 
     @property
-    def _now(self) -> float:
+    def now(self) -> float:
+        """The time on the clock of the page, in seconds."""
         return round(self._loop.time() - self._zero, 3)
 
-    def _add(self, event: Json | Callable[[], Json]) -> None:
+    def _add(self, event: Json | Callable[[], Json], of: str | None = None) -> None:
+        if of is not None:
+            self._of.setdefault(of, []).append(len(self._events))
         self._events.append(event)
         self._news.set()
 
@@ -143,4 +161,4 @@ class EventFeed:
             event = self._events[number]
             if callable(event):
                 self._events[number] = event()
-        return {"now": self._now, "events": self._events[position:]}
+        return {"now": self.now, "events": [event for event in self._events[position:] if event is not None]}

@@ -1,7 +1,7 @@
 """The queues of the rate limits, and their pauses, from the events of a client."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -21,6 +21,7 @@ _Ticket = tuple[int, int]
 class LimitQueues:
     """Who waits for which limit since when, and which limits are paused; times are those of the loop."""
 
+    _name_of: Callable[[Span | None], str | None]
     _waiting: dict[_Key, dict[_Ticket, tuple[float, str | None]]] = field(factory=dict, repr=False)
     _paused: dict[tuple[str, str | None], float] = field(factory=dict, repr=False)
     revision: int = 0
@@ -31,7 +32,7 @@ class LimitQueues:
         match event:
             case Queued(operation=operation, identifier=identifier):
                 queue = self._waiting.setdefault((operation, identifier), {})
-                queue[_ticket(event)] = now, machine_of(event.span)
+                queue[_ticket(event)] = now, self._name_of(event.span)
             case Dequeued(operation=operation, identifier=identifier):
                 queue = self._waiting.get((operation, identifier), {})
                 queue.pop(_ticket(event), None)
@@ -69,6 +70,18 @@ class LimitQueues:
 def machine_of(span: Span | None) -> str | None:
     """Return the name of the machine that a request belongs to, None if it belongs to none."""
     return span.name if span is not None and span.kind == "machine" else None
+
+
+def machine_in_app(span: Span | None) -> str | None:
+    """Return the name of the machine below that of its app, since names repeat in the apps of a bulk deploy."""
+    return f"{app_of(span)}/{span.name}" if span is not None and span.kind == "machine" else None
+
+
+def app_of(span: Span | None) -> str | None:
+    """Return the app of the deploy that a request belongs to, None if it belongs to none."""
+    while span is not None and span.kind != "deploy":
+        span = span.parent
+    return span.name if span is not None else None
 
 
 def _ticket(event: Queued | Dequeued) -> _Ticket:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import queue
+from collections.abc import Callable, Coroutine
 from io import StringIO
 from pathlib import Path
 from threading import Event, Thread
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from flyasync.cli.bulk.lines import BulkLines
+from flyasync.cli.bulk.run import run_bulk
 from flyasync.cli.deploy.job import DeployJob
 from flyasync.cli.deploy.lines import Lines
 from flyasync.cli.deploy.rehearsal import Rehearsal
@@ -19,6 +22,7 @@ from flyasync.deploy.builder import DeployBuilder
 from flyasync.emulator import Fault
 from flyasync.web.event_feed import EventFeed
 from flyasync.web.server import serving
+from tests.cli.bulk.driver import bulk_job
 
 pytestmark = pytest.mark.browser
 
@@ -39,19 +43,12 @@ class Notes(StringIO):
         return len(text)
 
 
-class Rollout:
-    """A deploy in a thread of its own, in real time, with a live page: lhr is full, and machines in fra crash."""
+class Run:
+    """A command in a thread of its own, in real time, with a live page."""
 
-    def __init__(self, html: Path) -> None:
-        builder = DeployBuilder("web").to_regions("iad", "lhr", "fra", "nrt").count(2).with_image("nginx:2")
-        self.job = DeployJob(
-            builder=builder.with_launch("v2").wait_for(timeout=20).immediate(),
-            html=html,
-            rehearsal=Rehearsal(capacity={"lhr": 0}, boot=0.5, faults=(Fault(does="crash", region="fra"),)),
-            web=LivePage(port=0, may_open=False),
-        )
+    def __init__(self, work: Callable[[Notes], Coroutine[Any, Any, int]]) -> None:
         self.notes = Notes()
-        self.thread = Thread(target=lambda: asyncio.run(run_deploy(self.job, Lines(StringIO(), self.notes))))
+        self.thread = Thread(target=lambda: asyncio.run(work(self.notes)))
 
     def __enter__(self) -> str:
         self.thread.start()
@@ -60,6 +57,30 @@ class Rollout:
     def __exit__(self, *_: object) -> None:
         self.thread.join(timeout=60)
         assert not self.thread.is_alive()
+
+
+class Rollout(Run):
+    """A deploy: lhr is full, and machines in fra crash."""
+
+    def __init__(self, html: Path) -> None:
+        builder = DeployBuilder("web").to_regions("iad", "lhr", "fra", "nrt").count(2).with_image("nginx:2")
+        job = DeployJob(
+            builder=builder.with_launch("v2").wait_for(timeout=20).immediate(),
+            html=html,
+            rehearsal=Rehearsal(capacity={"lhr": 0}, boot=0.5, faults=(Fault(does="crash", region="fra"),)),
+            web=LivePage(port=0, may_open=False),
+        )
+        super().__init__(lambda notes: run_deploy(job, Lines(StringIO(), notes)))
+
+
+class Bulk(Run):
+    """A run over three apps, one after the other; lhr, where the first two have a machine, has room for one."""
+
+    def __init__(self) -> None:
+        rows = 'app,image,regions\nshop-0,nginx,"iad,lhr"\nshop-1,nginx,"iad,lhr"\nshop-2,nginx,nrt\n'
+        rehearsal, web = Rehearsal(capacity={"lhr": 1}, boot=0.5), LivePage(port=0, may_open=False)
+        job = bulk_job(rows, at_once=1, rehearsal=rehearsal, web=web)
+        super().__init__(lambda notes: run_bulk(job, BulkLines(StringIO(), notes)))
 
 
 class Served:
@@ -235,6 +256,61 @@ def test_without_scripts_the_report_shows_its_timeline(watched: Tab, saved: Path
     page.goto(saved.as_uri())
     assert page.locator("#live").is_hidden()
     assert page.locator("tr.machine").count() == 8
+
+
+def test_a_bulk_run_shows_every_app_and_those_that_failed_first(browser: Any) -> None:
+    with Bulk() as url:
+        tab = Tab(browser, url, DESKTOP)
+        page, rows = tab.page, tab.page.locator("#app-list li")
+        page.locator("#app-list li", has_text="in progress").wait_for()
+        assert rows.count() == 3
+        page.locator("#failure-list > li", has_text="shop-1").wait_for()
+        late = Tab(browser, url, PHONE, "dark")
+        for each in (tab, late):
+            each.page.get_by_text("the command has ended").wait_for(timeout=20_000)
+            assert each.page.locator("#count").inner_text() == "2 of 3 apps done, 1 failed"
+            failures = each.page.locator("#failure-list").inner_text()
+            assert 'lhr has no room (region): "could not find a candidate host" (HTTP 422' in failures
+            assert "shop-1 in lhr · request 01" in failures
+            assert each.page.locator("#app-list li").first.inner_text().startswith("✕ degraded")
+            assert each.page.locator("#map .region path").count() == 5
+            label = each.page.locator("#map .region[data-region='lhr']").get_attribute("aria-label")
+            assert label == "lhr: 1 of 2 done, 1 failed"
+            assert each.overflow <= 0
+            assert each.serious() == []
+            assert each.faults == []
+        page.get_by_label("Filter by name or state").fill("SHOP-2")
+        assert rows.count() == 1
+        page.get_by_label("Filter by name or state").fill("degraded")
+        assert rows.locator("b").all_inner_texts() == ["shop-1"]
+        page.close()
+        late.page.close()
+    assert all(request.startswith(url) for request in [*tab.requests, *late.requests])
+
+
+def test_a_bulk_run_on_a_cluster_says_what_is_not_visible_and_counts_old_machines(browser: Any) -> None:
+    run = {"source": "shops.csv", "launch": "v1", "at_once": 2, "notice": HOSTILE, "apps": ["a", HOSTILE], "kept": []}
+    end = {"status": "ok", "seconds": 2, "reasons": [], "where": "", "request_id": None, "ids": []}
+    machine = {"name": "v1-iad-1", "asked": "iad", "region": "iad", "result": "running", "done": True, "lost": False}
+    ended = {"event": "ended", "ok": True, **end}
+    lost = {"ok": False, "status": "failed", "reasons": [HOSTILE], "request_id": "01A"}
+    events = [
+        {"event": "bulk", **run},
+        {**ended, "app": "a", "machines": [machine]},
+        {**ended, "app": "a", "machines": [], "regions": {"iad": [1, 1, 0]}},
+        {**ended, **lost, "app": HOSTILE, "machines": [], "regions": {"nrt": [2, 0, 2]}},
+    ]
+    with Served(*events) as url:
+        tab = Tab(browser, url, DESKTOP)
+        tab.page.locator("#lane-list summary", has_text="0 of 2, 2 failed").wait_for()
+        assert tab.page.locator("#count").inner_text() == "1 of 2 apps done, 1 failed"
+        assert tab.page.locator("#map .region text").all_text_contents() == ["iad +1", "nrt +2"]
+        assert tab.page.locator("#map .region path").count() == 0
+        for each in ("#notice", "#failure-list", "#app-list", "#log-list"):
+            assert HOSTILE in tab.page.locator(each).inner_text()
+        assert tab.page.locator("img").count() == 0
+        tab.page.close()
+    assert tab.faults == []
 
 
 HOSTILE = '<img src=x onerror="document.title=1"></li><script>document.title = 2</script>'

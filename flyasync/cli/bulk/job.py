@@ -10,6 +10,7 @@ from attrs import field, frozen
 from click.core import ParameterSource
 
 from flyasync.api.client import FlyClient
+from flyasync.api.client_events import OnClientEvent, log_event
 from flyasync.api.webhook import Webhook
 from flyasync.cli.bulk.builders import Defaults, RowBuilders, checked_rows
 from flyasync.cli.bulk.journal import BulkHistory
@@ -18,6 +19,7 @@ from flyasync.cli.bulk.results import AppNames
 from flyasync.cli.bulk.rows_file import AppRow, read_rows
 from flyasync.cli.bulk.summary import BulkInvocation
 from flyasync.cli.deploy.rehearsal import Rehearsal
+from flyasync.cli.shared.live_page import LivePage
 from flyasync.cli.shared.webhooks import webhooks_of
 from flyasync.deploy.plan.launch_origin import LaunchOrigin
 from flyasync.deploy.plan.spec import check_launch
@@ -31,7 +33,7 @@ class BulkJob:
 
     `executor` is the address of a dask scheduler, None for this process; `org` is the organization in which missing
     apps are created, empty for the default one of the token, `rehearsal` the emulator that replaces Fly.io, and
-    `record` the file for a recording.
+    `record` the file for a recording. `web` is the live page, None without one.
     """
 
     source: str
@@ -47,6 +49,7 @@ class BulkJob:
     is_dry: bool = False
     rehearsal: Rehearsal | None = None
     record: Path | None = None
+    web: LivePage | None = None
     webhooks: tuple[Webhook, ...] = ()
 
     @classmethod
@@ -62,6 +65,10 @@ class BulkJob:
             raise click.UsageError("--local leaves nothing to continue, so it cannot be combined with --journal")
         if options.output.record and run.executor:
             raise click.UsageError("--record records this process, so it cannot be combined with --executor dask://")
+        if options.output.web is not None and options.output.dry_run:
+            raise click.UsageError("--web shows a run while it lasts, so it cannot be combined with --dry-run")
+        if options.output.no_open and options.output.web is None:
+            raise click.UsageError("--no-open needs --web")
         # The rows are checked without a launch, so its name is checked here.
         if run.launch is not None:
             check_launch(run.launch)
@@ -83,6 +90,7 @@ class BulkJob:
             is_dry=options.output.dry_run,
             rehearsal=rehearsal,
             record=options.output.record,
+            web=LivePage.of(options.output.web, no_open=options.output.no_open),
             webhooks=webhooks_of(options.output.notify),
         )
 
@@ -92,17 +100,23 @@ class BulkJob:
         return BulkInvocation(source=self.source, launch=launch, journal=journal, is_local=self.rehearsal is not None)
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[FlyClient]:
+    async def client(self, on_event: OnClientEvent = log_event) -> AsyncIterator[FlyClient]:
         """Open the API of the job: Fly.io as the environment names it, or an emulator with the apps in it."""
         if self.rehearsal is None:
             # Each worker of an executor has its own token, so none is needed here.
-            async with client_without_token() if self.executor else FlyClient(record=self.record) as fly:
+            async with (
+                client_without_token(on_event)
+                if self.executor
+                else FlyClient(record=self.record, on_event=on_event) as fly
+            ):
                 yield fly
             return
         # With --create-app the run itself creates the apps, within the rate limit of an organization.
         async with (
             self.rehearsal.emulator() as emulator,
-            FlyClient(emulator.token, base_url=emulator.url, limits="memory", record=self.record) as fly,
+            FlyClient(
+                emulator.token, base_url=emulator.url, limits="memory", record=self.record, on_event=on_event
+            ) as fly,
         ):
             for app in self.rows if self.org is None else ():
                 # The API would take a second for each app.
@@ -132,9 +146,9 @@ class Remaining:
         return cls(tuple(apps), changed)
 
 
-def client_without_token() -> FlyClient:
+def client_without_token(on_event: OnClientEvent = log_event) -> FlyClient:
     """Return a client for its URL and its rate limits; it may have no valid token."""
     try:
-        return FlyClient()
+        return FlyClient(on_event=on_event)
     except MissingToken:
-        return FlyClient("none")
+        return FlyClient("none", on_event=on_event)

@@ -9,7 +9,14 @@ from typing import Any, BinaryIO, Self
 import click
 
 from flyasync.cli.deploy.app_options import APP_GROUPS
-from flyasync.cli.deploy.options import RehearsalOptions, github_option, notify_option, record_option
+from flyasync.cli.deploy.options import (
+    RehearsalOptions,
+    github_option,
+    no_open_option,
+    notify_option,
+    record_option,
+    web_option,
+)
 from flyasync.cli.deploy.origin import OriginOptions
 from flyasync.cli.shared.option_groups import OptionGroup, option, titled
 from flyasync.cli.shared.option_types import writable
@@ -97,6 +104,8 @@ class BulkOutputOptions(OptionGroup):
     )
     github: bool | None = github_option()
     record: Path | None = record_option()
+    web: int | None = web_option()
+    no_open: bool = no_open_option()
     notify: str | None = notify_option()
 
 

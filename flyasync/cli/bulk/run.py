@@ -5,11 +5,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, closing, nullcontext
 from functools import partial
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 from attrs import Factory, define, evolve
 
+from flyasync.cli.bulk.bulk_page import BulkPage
 from flyasync.cli.bulk.dry_run import BulkPlan
 from flyasync.cli.bulk.executor import open_executor
 from flyasync.cli.bulk.job import BulkJob, Remaining, client_without_token
@@ -26,6 +27,7 @@ from flyasync.cli.github.workflow_commands import without_commands
 from flyasync.cli.shared.actions import is_in_actions
 from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import FAILED, OK
+from flyasync.cli.shared.live_page import client_observer, listed_regions
 from flyasync.cli.shared.organizations import default_org
 from flyasync.cli.shared.signals import run, until_signalled
 from flyasync.cli.shared.streams import can_draw, sturdy
@@ -34,6 +36,9 @@ from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.estimate import CreateRate
 from flyasync.deploy.many.many import deploy_many
 from flyasync.deploy.run.notification import post
+
+if TYPE_CHECKING:
+    from flyasync.web.event_feed import EventFeed
 
 STOPPING = (
     "stopping: no further app is started, and no further machine is created; a second signal stops at once",
@@ -70,7 +75,10 @@ async def run_bulk(job: BulkJob, display: BulkDisplay) -> int:
         await show_plan(job, display)
         return OK
     loop = asyncio.get_running_loop()
-    async with job.client() as fly:
+    serving = job.web.serving(display.note, of_many=True) if job.web else nullcontext()
+    async with serving as feed, job.client(client_observer(feed)) as fly:
+        if feed:
+            feed.locate(await listed_regions(fly))
         # Each worker of a cluster has a token of its own, which decides the organization.
         if job.org == "" and job.executor is None:
             job = evolve(job, org=await default_org(fly))
@@ -80,13 +88,15 @@ async def run_bulk(job: BulkJob, display: BulkDisplay) -> int:
             journal = BulkJournalFile(job.journal, job.launch, fly.base_url, display.note)
         with closing(journal):
             # The journal is read here, while this run holds its lock.
-            this = BulkRun.of(job, journal)
+            this = BulkRun.of(job, journal, feed)
             if this.remaining.changed.count:
                 display.note(changed_text(this.remaining.changed))
             if job.rehearsal is None and fly.base_url != PUBLIC_URL:
                 display.show_api(fly.base_url)
             async with open_executor(job.executor, display.note) as executor:
                 display.begin(this.called, this.progress)
+                if this.page:
+                    this.page.begin(this.called, job.rows, this.remaining.apps)
                 begun, is_cut = loop.time(), True
                 # The summary is shown even if a signal or a bug ends the run.
                 try:
@@ -98,6 +108,8 @@ async def run_bulk(job: BulkJob, display: BulkDisplay) -> int:
                 finally:
                     summary = this.summary(round(loop.time() - begun, 3), is_cut=is_cut)
                     display.finish(summary)
+                    if this.page:
+                        this.page.finish(summary)
                     local = {"local": True} if job.rehearsal else {}
                     await post(job.webhooks, {**summary_as_json(summary), **local})
     # One code for all that is not ok: the status of each app is in its report.
@@ -117,7 +129,7 @@ async def show_plan(job: BulkJob, display: BulkDisplay) -> None:
 
 @define
 class BulkRun:
-    """The run of a job: starts one app after the other, counts the results, and writes the journal.
+    """The run of a job: starts one app after the other, counts the results, and writes the journal and the live page.
 
     `renamed` are the apps with a new config, each with its new launch, and `abandoned` the earlier launches, each with
     its app, whose machines stay as they are.
@@ -127,6 +139,7 @@ class BulkRun:
     journal: BulkJournal
     remaining: Remaining
     progress: BulkProgress
+    page: BulkPage | None = None
     renamed: AppNames = Factory(AppNames)
     abandoned: AppNames = Factory(AppNames)
 
@@ -136,11 +149,12 @@ class BulkRun:
         return self.job.called(self.journal.history.launch)
 
     @classmethod
-    def of(cls, job: BulkJob, journal: BulkJournal) -> "BulkRun":
-        """Return the run of the apps that are not done in the journal."""
+    def of(cls, job: BulkJob, journal: BulkJournal, feed: "EventFeed | None" = None) -> "BulkRun":
+        """Return the run of the apps that are not done in the journal, with the live page that reads the feed."""
         remaining = Remaining.of(job, journal.history)
         total = len(job.rows)
-        return cls(job, journal, remaining, BulkProgress(total, job.at_once, kept=total - len(remaining.apps)))
+        progress = BulkProgress(total, job.at_once, kept=total - len(remaining.apps))
+        return cls(job, journal, remaining, progress, BulkPage(feed, job.executor, progress) if feed else None)
 
     def next_apps(self) -> Iterator[str]:
         """Yield the apps one by one, until too many have failed."""
@@ -169,12 +183,15 @@ class BulkRun:
         row_fingerprint = self.job.builders.fingerprint(row, history.key)
         self.journal.began(app, row=row_fingerprint, config=config, launch=launch, adds=adds)
         builder = AppCreatingBuilder.of(builder, self.job.org) if self.job.org is not None else builder
+        builder = self.page.observed(app, builder) if self.page else builder
         origin = self.job.origin
         return builder.with_launch(launch).with_message(origin.message, commit=origin.commit, by=origin.by)
 
     def record(self, result: AppResult) -> AppResult:
-        """Count the result of an app, record it in the journal, and return it."""
+        """Count the result of an app, record it in the journal, show it on the page, and return it."""
         self.progress.record(result)
+        if self.page:
+            self.page.show(result)
         self.journal.ended(result.app, ok=result.ok, why=result.why, seconds=result.seconds)
         return result
 

@@ -23,7 +23,7 @@ from flyasync.cli.github.workflow_commands import without_commands
 from flyasync.cli.shared.actions import is_in_actions
 from flyasync.cli.shared.client import PUBLIC_URL
 from flyasync.cli.shared.exit_codes import CHANGES, OK
-from flyasync.cli.shared.live_page import client_observer, locate
+from flyasync.cli.shared.live_page import client_observer, listed_regions
 from flyasync.cli.shared.organizations import default_org
 from flyasync.cli.shared.output import note
 from flyasync.cli.shared.signals import run, until_signalled
@@ -38,6 +38,7 @@ from flyasync.deploy.reporting.private_file import write_private
 from flyasync.deploy.reporting.wording import in_command_terms
 from flyasync.deploy.run.notification import notifying
 from flyasync.errors import FlyError, NotFound
+from flyasync.models.region import Region
 
 if TYPE_CHECKING:
     from flyasync.web.event_feed import EventFeed
@@ -103,9 +104,8 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
     try:
         serving = job.web.serving(display.note) if job.web else nullcontext()
         async with serving as page, job.client(client_observer(page)) as fly:
-            if page:
-                observer.page = page
-                await locate(page, fly)
+            if page or job.html:
+                await observer.draw_on(page, fly)
             if job.rehearsal is None and fly.base_url != PUBLIC_URL:
                 display.show_api(fly.base_url)
             if job.is_dry:
@@ -158,23 +158,30 @@ class DisplayObserver:
         self._display = display
         self._html = html
         self._events: list[Event] = []
-        self.page: EventFeed | None = None
+        self._page: EventFeed | None = None
+        self._regions: tuple[Region, ...] = ()
         self.has_seen_any = False
+
+    async def draw_on(self, page: "EventFeed | None", fly: FlyClient) -> None:
+        """Show the events on a live page too; its map, and that of the report's page, have the platform's regions."""
+        self._page, self._regions = page, await listed_regions(fly)
+        if page:
+            page.locate(self._regions)
 
     def show(self, event: Event) -> None:
         """Pass one event on, in the terms of the command."""
         event = in_command_terms(event)
         self.has_seen_any = True
         self._display.show(event)
-        if self.page:
-            self.page.show(event)
+        if self._page:
+            self._page.show(event)
         if self._html:
             self._events.append(event)
         if not (isinstance(event, Finished) and self._html):
             return
         # A page that cannot be written changes neither the report nor the exit code.
         try:
-            write_private(self._html, event.report.to_html(self._events))
+            write_private(self._html, event.report.to_html(self._events, regions=self._regions))
         except OSError as error:
             self._display.note(f"the page could not be written to {self._html}: {error.strerror}")
         else:

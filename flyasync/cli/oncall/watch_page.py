@@ -10,7 +10,7 @@ from flyasync.cli.oncall.app_status import AppStatus
 from flyasync.cli.oncall.following import run_until_stopped
 from flyasync.cli.oncall.watch import RowChange, watched
 from flyasync.cli.shared.client import show_api
-from flyasync.cli.shared.live_page import LivePage, locate
+from flyasync.cli.shared.live_page import LivePage, listed_regions
 from flyasync.cli.shared.output import note
 from flyasync.cli.shared.parameters import app_argument
 from flyasync.errors import FlyError
@@ -64,7 +64,7 @@ def command(*, app: str, port: int, no_open: bool) -> None:
     async def main(fly: FlyClient) -> int:
         show_api(fly)
         async with LivePage(port=port, may_open=not no_open).serving(note) as feed:
-            await locate(feed, fly)
+            feed.locate(await listed_regions(fly))
             return await watched(fly, app, WatchedPage(feed))
 
     run_until_stopped(main)

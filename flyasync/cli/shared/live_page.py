@@ -12,6 +12,7 @@ from attrs import frozen
 from flyasync.api.client import FlyClient
 from flyasync.api.client_events import ClientEvent, log_event
 from flyasync.errors import FlyError
+from flyasync.models.region import Region
 
 if TYPE_CHECKING:
     from flyasync.web.event_feed import EventFeed
@@ -30,12 +31,16 @@ class LivePage:
         return None if port is None else cls(port=port, may_open=not no_open)
 
     @asynccontextmanager
-    async def serving(self, note: Callable[[str], None]) -> "AsyncIterator[EventFeed]":
-        """Serve the page until the end of the block, show its URL, and open it where a person can see it."""
+    async def serving(self, note: Callable[[str], None], *, of_many: bool = False) -> "AsyncIterator[EventFeed]":
+        """Serve the page until the end of the block, show its URL, and open it where a person can see it.
+
+        On a page `of_many` apps, the name of a machine has that of its app before it.
+        """
         from flyasync.web.event_feed import EventFeed
+        from flyasync.web.limit_queues import machine_in_app, machine_of
         from flyasync.web.server import serving  # aiohttp's server loads slowly
 
-        feed = EventFeed()
+        feed = EventFeed(machine_in_app if of_many else machine_of)
         async with serving(feed, self.port) as server:
             note(f"live page: {server.url}")
             if self.may_open and sys.stdout.isatty() and has_display(os.environ, sys.platform):
@@ -58,10 +63,11 @@ def client_observer(feed: "EventFeed | None") -> Callable[[ClientEvent], None]:
     return observe
 
 
-async def locate(feed: "EventFeed", fly: FlyClient) -> None:
-    """Put the platform's regions on the map of a page; if they cannot be read, it has those that Fly.io publishes."""
+async def listed_regions(fly: FlyClient) -> tuple[Region, ...]:
+    """Return the platform's regions for a map; none if they cannot be read, as it has those that Fly.io publishes."""
     with suppress(FlyError):
-        feed.locate((await fly.platform.regions()).regions)
+        return tuple((await fly.platform.regions()).regions)
+    return ()
 
 
 def has_display(environment: Mapping[str, str], platform: str) -> bool:

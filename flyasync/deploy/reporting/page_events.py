@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Iterator
 from itertools import takewhile
 
-from flyasync.deploy.plan.plan import Track, Watch
+from flyasync.deploy.plan.plan import Plan, Track, Watch
 from flyasync.deploy.reporting.event_json import event_as_json
 from flyasync.deploy.reporting.events import Event, Finished, Planned, Progress
 from flyasync.deploy.reporting.phase import STEP_PHASES, Phase
 from flyasync.deploy.reporting.report import DeployReport, MachineReport
+from flyasync.deploy.reporting.result import Result
 from flyasync.deploy.reporting.styles import Look
 from flyasync.deploy.reporting.timeline_replay import Json
+
+MOST_REASONS = 5
+"""How many different reasons of one of many deploys are shown."""
 
 
 def page_event(event: Event) -> Json:
@@ -20,13 +24,77 @@ def page_event(event: Event) -> Json:
     """
     match event:
         case Planned(plan=plan):
-            last = {track.machine.name: str(last_phase(track)) for track in plan.tracks}
-            watch = {track.machine.name: seconds for track in plan.tracks if (seconds := watched_seconds(track))}
-            return {**event_as_json(event), "last": last, "watch": watch}
+            return {**event_as_json(event), **_ends(plan)}
         case Progress():
             return {key: value for key, value in event_as_json(event).items() if value is not None}
         case Finished():
             return _finished(event.report, event.at)
+
+
+def event_in_app(app: str, event: Planned | Progress) -> Json:
+    """Return an event of one of many deploys, with its `app`; a plan is `expected`, without its steps and causes."""
+    match event:
+        case Planned(plan=plan):
+            machines = [
+                {"name": track.machine.name, "region": track.machine.region, "machine_id": track.machine_id}
+                for track in plan.tracks
+            ]
+            return {"event": "expected", "app": app, "machines": machines, **_ends(plan)}
+        case Progress():
+            return {**page_event(event), "app": app}
+
+
+def ended_event(report: DeployReport, *, ok: bool, why: str | None) -> Json:
+    """Return the end of one of many deploys: its status, why it is not ok, and the result of each machine.
+
+    A machine is `done`, or `lost` if it is not as desired; the others are neither, such as those not awaited.
+    """
+    machines = [
+        {
+            **row,
+            "asked": each.asked,
+            "region": each.region or each.asked,
+            "done": each.result.look is Look.GOOD or each.result is Result.RETIRED,
+            "lost": each.result.look is Look.BAD
+            or each.result in _LOST
+            or (not ok and each.result is Result.NOT_BEGUN),
+        }
+        for each, row in zip(report.everything, _results(report.everything), strict=True)
+    ]
+    lost = [row for row in machines if row["lost"]]
+    told = dict.fromkeys(reason for row in lost for reason in row.get("reasons", ()))
+    requests = (row["request_id"] for row in lost if "request_id" in row)
+    return {
+        "event": "ended",
+        "app": report.app,
+        "ok": ok,
+        "status": str(report.status),
+        "seconds": report.seconds,
+        "reasons": [*told][:MOST_REASONS] or ([why] if why else []),
+        "where": ", ".join(dict.fromkeys(row["region"] for row in lost)),
+        "request_id": next(requests, report.unseen.request_id if report.unseen else None),
+        "ids": [row["machine_id"] for row in lost if "machine_id" in row],
+        "machines": machines,
+    }
+
+
+_LOST = frozenset({Result.SKIPPED, Result.UNKNOWN})
+
+
+def without_machines(ended: Json) -> Json:
+    """Return the same end of a deploy with `regions` instead of its machines: how many, how many done, and lost."""
+    regions: dict[str, list[int]] = {}
+    for row in ended["machines"]:
+        counts = regions.setdefault(row["region"], [0, 0, 0])
+        for index, each in enumerate((True, row["done"], row["lost"])):
+            counts[index] += each
+    return {**ended, "machines": [], "regions": regions}
+
+
+def _ends(plan: Plan) -> Json:
+    last = {track.machine.name: str(last_phase(track)) for track in plan.tracks}
+    watch = {track.machine.name: seconds for track in plan.tracks if (seconds := watched_seconds(track))}
+    return {"last": last, "watch": watch}
 
 
 def last_phase(track: Track) -> Phase:

@@ -39,7 +39,7 @@ def bulk_job(text: str, **options: Any) -> BulkJob:
     values = {name: each.process_value(ctx, None) for name, each in COLUMNS.items()}
     builders = RowBuilders(Defaults({**values, "fallback": ("skip",)}, frozenset()), ctx)
     rows = checked_rows("shops.csv", read_rows(BytesIO(text.encode()), tuple(COLUMNS)), builders)
-    return BulkJob(source="shops.csv", rows=rows, builders=builders, at_once=AT_ONCE, **options)
+    return BulkJob(**{"source": "shops.csv", "rows": rows, "builders": builders, "at_once": AT_ONCE, **options})
 
 
 @frozen

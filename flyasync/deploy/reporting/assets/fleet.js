@@ -25,6 +25,11 @@ export class Fleet {
     this.changed = new Set();
     this.requestIds = new Map();
     this.watched = new Set();
+    this.bulk = null;
+    this.isFailing = true;
+    this.apps = new Map();
+    // The apps of a bulk run by their state, in the order in which they are listed.
+    this.states = {failed: new Set(), 'in progress': new Set(), done: new Set(), waiting: new Set()};
   }
 
   look(word) {
@@ -38,6 +43,10 @@ export class Fleet {
   apply(event) {
     const handler = {
       planned: this.onPlan,
+      bulk: this.onBulk,
+      begun: this.onBegin,
+      expected: this.onExpect,
+      ended: this.onEnd,
       progress: this.onProgress,
       request: this.onRequest,
       refused: this.onRefused,
@@ -52,14 +61,7 @@ export class Fleet {
     this.isRollback = this.plan !== null;
     Object.assign(this, {plan, app: plan.app, image: plan.image, launch: plan.launch, strategy: plan.strategy});
     this.remaining = estimate(plan, 'seconds', at);
-    for (const {name, region, machine_id: id} of plan.machines) {
-      const machine = this.machine(name, region);
-      machine.last = last[name] || null;
-      machine.watch = watch[name] || 0;
-      machine.id = id || machine.id;
-      machine.isDone = false;
-      this.changed.add(machine);
-    }
+    this.onExpect({machines: plan.machines, last, watch});
     for (const lane of this.lanes.values()) lane.width = null;
     for (const stage of plan.stages) {
       for (const {region, width} of stage.regions) if (width) this.lane(region).width = width;
@@ -67,9 +69,73 @@ export class Fleet {
     this.write(at, this.isRollback ? 'rolling back' : 'the plan is made', null, 'changing');
   }
 
+  onExpect({app, machines, last, watch}) {
+    for (const {name, region, machine_id: id} of machines) {
+      const machine = this.machine(name, region, app);
+      machine.last = last[name] || null;
+      machine.watch = watch[name] || 0;
+      machine.id = id || machine.id;
+      machine.isDone = false;
+      this.changed.add(machine);
+    }
+  }
+
+  onBulk({source, launch, at_once: atOnce, notice, apps, kept}) {
+    Object.assign(this, {app: source, launch, bulk: {atOnce, notice}});
+    for (const name of apps) this.move(name, 'waiting', {look: 'waiting'});
+    for (const name of kept) this.move(name, 'done', {look: 'good', text: 'done before'});
+  }
+
+  onBegin({at, app}) {
+    this.move(app, 'in progress', {look: 'making', began: at});
+  }
+
+  // The end of an app: its machines by their results, or only their numbers if it ended long ago.
+  onEnd({at, app: name, ok, status, seconds, reasons, where, request_id: id, ids, machines, regions, left}) {
+    const known = this.apps.get(name);
+    const look = ok ? this.look(status) : 'bad';
+    if (!known || !known.status) this.write(at, `${name}: ${status}`, null, look);
+    const app = this.move(name, ok ? 'done' : 'failed', {look, status, seconds, reasons});
+    if (left) this.remaining = {likely: left, at};
+    for (const row of machines) {
+      const machine = this.machine(row.name, row.asked, name);
+      Object.assign(machine, {result: row.result, region: row.region, look: this.look(row.result), isNew: true});
+      Object.assign(machine, {id: row.machine_id || machine.id, isDone: row.done, isLost: row.lost});
+      this.changed.add(machine);
+    }
+    // The failures of its machines become one.
+    this.isFailing = true;
+    for (const machine of app.machines) this.failures.delete(machine.name);
+    if (!ok) this.failures.set(name, {title: name, where, reasons, id, ids});
+    for (const [region, counts] of Object.entries(regions || {})) {
+      const {folded} = this.lane(region);
+      counts.forEach((count, index) => (folded[index] += count));
+    }
+    if (!regions) return;
+    for (const machine of app.machines) this.remove(machine);
+    app.machines.clear();
+  }
+
+  move(name, state, changes) {
+    let app = this.apps.get(name);
+    if (!app) this.apps.set(name, (app = {name, machines: new Set()}));
+    else this.states[app.state].delete(app);
+    Object.assign(app, {text: state, state}, changes);
+    this.states[state].add(app);
+    return app;
+  }
+
+  remove(machine) {
+    this.machines.delete(machine.name);
+    this.failures.delete(machine.name);
+    this.lane(machine.asked).machines.delete(machine);
+    machine.isGone = true;
+    this.changed.add(machine);
+  }
+
   onProgress(event) {
     const {at, name, asked, region, phase, detail} = event;
-    const machine = this.machine(name, asked);
+    const machine = this.machine(name, asked, event.app);
     machine.region = region;
     machine.id = event.machine_id || machine.id;
     machine.began ??= at;
@@ -84,8 +150,8 @@ export class Fleet {
     machine.doneAt = phase === 'watching' ? at + machine.watch : null;
     if (machine.doneAt !== null) this.watched.add(machine);
     if (machine.isDone) machine.seconds = at - machine.began;
-    if (isLost) this.fail(machine, at, [detail || phase], event.request_id || this.requestIds.get(name));
-    if ('left_least' in event || 'left' in event) this.remaining = estimate(event, 'left', at);
+    if (isLost) this.fail(machine, [detail || phase], event.request_id || this.requestIds.get(name));
+    if (!event.app && ('left_least' in event || 'left' in event)) this.remaining = estimate(event, 'left', at);
     this.changed.add(machine);
     this.write(at, phase + (detail ? `: ${detail}` : ''), machine, machine.look);
   }
@@ -117,16 +183,12 @@ export class Fleet {
         Object.assign(machine, {title: row.name, image: row.image, isDone: row.serves});
         this.changed.add(machine);
       }
-      if (row.trouble) this.fail(machine, at, [row.trouble], null);
+      if (row.trouble) this.fail(machine, [row.trouble], null);
       else this.failures.delete(machine.name);
     }
     for (const name of gone) {
       const machine = this.machines.get(name);
-      this.machines.delete(name);
-      this.failures.delete(name);
-      this.lane(machine.asked).machines.delete(machine);
-      machine.isGone = true;
-      this.changed.add(machine);
+      this.remove(machine);
       this.write(at, 'gone', machine, 'gone');
     }
   }
@@ -134,6 +196,8 @@ export class Fleet {
   onFinish({at, status, summary, machines, rollback}) {
     this.status = status;
     this.summary = summary;
+    for (const app of this.states['in progress']) Object.assign(app, {text: 'not known', look: 'other'});
+    for (const app of this.states.waiting) app.text = 'not started';
     this.remaining = null;
     const after = new Map((rollback || []).map(row => [row.name, row]));
     for (const row of machines) {
@@ -145,26 +209,31 @@ export class Fleet {
       machine.isDone = machine.look === 'good' || row.result === 'retired';
       this.changed.add(machine);
       const isBad = machine.look === 'bad' || row.result === 'skipped' || row.result === 'unknown';
-      if (row.reasons && (isBad || this.failures.has(row.name))) this.fail(machine, at, row.reasons, row.request_id);
+      if (row.reasons && (isBad || this.failures.has(row.name))) this.fail(machine, row.reasons, row.request_id);
       else if (!isBad && !after.has(row.name)) this.failures.delete(row.name);
     }
     this.write(at, `${status}: ${summary}`, null, this.look(status));
   }
 
-  fail(machine, at, reasons, requestId) {
+  fail(machine, reasons, requestId) {
     const known = this.failures.get(machine.name);
     const id = requestId || (known && known.id) || null;
     if (known && known.id === id && known.reasons.join() === reasons.join()) return;
-    this.failures.set(machine.name, {machine, at: known ? known.at : at, reasons, id});
+    const where = machine.region === machine.asked ? machine.asked : `${machine.asked} → ${machine.region}`;
+    this.isFailing = true;
+    this.failures.set(machine.name, {title: machine.title, where, reasons, id, ids: machine.id ? [machine.id] : []});
   }
 
-  machine(name, region) {
+  // The machines of many apps have the same names.
+  machine(own, region, app) {
+    const name = app ? `${app}/${own}` : own;
     let machine = this.machines.get(name);
     if (!machine) {
       machine = {name, title: name, asked: region, region, phase: null, look: 'waiting', last: null, id: null};
       Object.assign(machine, {detail: '', began: null, at: 0, watch: 0, isNew: false, isDone: false, result: null});
       this.machines.set(name, machine);
       this.lane(region).machines.add(machine);
+      this.apps.get(app)?.machines.add(machine);
       this.changed.add(machine);
     }
     return machine;
@@ -172,7 +241,7 @@ export class Fleet {
 
   lane(region) {
     let lane = this.lanes.get(region);
-    if (!lane) this.lanes.set(region, (lane = {region, width: null, machines: new Set()}));
+    if (!lane) this.lanes.set(region, (lane = {region, width: null, machines: new Set(), folded: [0, 0, 0]}));
     return lane;
   }
 
@@ -193,16 +262,22 @@ export class Fleet {
     }
   }
 
-  // How many machines there are, how many are as planned, and how many have failed.
-  count(machines = this.machines.values()) {
-    const counts = {all: 0, done: 0, failed: 0, begun: 0};
+  // How many machines there are, how many are as planned, and how many have failed; `folded` are not drawn any more.
+  count(machines = this.machines.values(), folded = [0, 0, 0]) {
+    const counts = {all: folded[0], done: folded[1], failed: folded[2], begun: 0};
     for (const machine of machines) {
       counts.all += 1;
-      if (this.failures.has(machine.name)) counts.failed += 1;
+      if (machine.isLost || this.failures.has(machine.name)) counts.failed += 1;
       else if (machine.isDone) counts.done += 1;
       else if (machine.phase) counts.begun += 1;
     }
     return counts;
+  }
+
+  // The same of the apps of a bulk run, or else of the machines.
+  countAll() {
+    if (!this.bulk) return this.count();
+    return {all: this.apps.size, done: this.states.done.size, failed: this.states.failed.size};
   }
 
   // The time left of a lane, from the machines that this run has finished; null while none has.

@@ -2,30 +2,80 @@
 
 import {duration, element, fill, phaseText, style, version, write} from './elements.js';
 
+const MOST_CAUSES = 50;
+const MOST_OF_CAUSE = 4;
+const REQUEST = /,? ?\brequest [\w-]+/g;
+const MACHINE = /\b[0-9a-f]{14}\b/g;
+
+// The failures by their causes, the most common first; reasons that differ only in ids have the same cause.
 export class FailureList {
   constructor(section, list, fleet) {
-    Object.assign(this, {section, list, fleet, rows: new Map()});
+    Object.assign(this, {section, list, fleet, drawn: 0});
+  }
+
+  draw(time) {
+    const {failures} = this.fleet;
+    if (this.shown === failures.size && !this.fleet.isFailing) return;
+    // Many failures in a short time are drawn together.
+    if (time - this.drawn < 500 && failures.size > 20 && !this.fleet.status) return;
+    this.fleet.isFailing = false;
+    Object.assign(this, {drawn: time, shown: failures.size});
+    this.section.hidden = !failures.size;
+    const causes = new Map();
+    for (const failure of failures.values()) {
+      failure.text ??= failure.reasons.join('\n').replace(REQUEST, '').replace(' ()', '');
+      const cause = (failure.cause ??= failure.text.replace(MACHINE, 'ID'));
+      if (!causes.has(cause)) causes.set(cause, []);
+      causes.get(cause).push(failure);
+    }
+    const shown = [...causes].sort((one, other) => other[1].length - one[1].length).slice(0, MOST_CAUSES);
+    const rows = shown.map(([cause, those]) => {
+      const text = those.length > 1 ? `${those.length} × ${cause}` : those[0].text;
+      const reasons = text.split('\n').map(reason => element('p', {}, reason));
+      const who = those.slice(0, MOST_OF_CAUSE).map(({title, where, id, ids}) => {
+        const more = [id && `request ${id}`, ids.length && `machine ${ids.join(', ')}`].filter(Boolean).join(', ');
+        return element('li', {}, element('b', {}, title), where ? ` in ${where}` : '', more && ' · ', element('code', {}, more));
+      });
+      if (those.length > who.length) who.push(element('li', {}, `and ${those.length - who.length} more`));
+      return element('li', {}, ...reasons, element('ul', {}, ...who));
+    });
+    this.list.replaceChildren(...rows);
+  }
+}
+
+const MOST_APPS = 100;
+
+// The apps of a bulk run: those that failed first, then those in progress.
+export class AppList {
+  constructor(section, list, filter, more, fleet) {
+    Object.assign(this, {section, list, filter, more, fleet});
+    filter.addEventListener('input', () => this.draw());
   }
 
   draw() {
-    const {failures} = this.fleet;
-    if (!failures.size && !this.rows.size) return;
-    this.section.hidden = !failures.size;
-    for (const [name, row] of this.rows) {
-      if (failures.get(name) === row.failure) continue;
-      row.item.remove();
-      this.rows.delete(name);
+    const {fleet, filter, section} = this;
+    section.hidden = !fleet.bulk;
+    if (!fleet.bulk) return;
+    const text = filter.value.trim().toLowerCase();
+    const rows = [];
+    let found = text ? 0 : fleet.apps.size;
+    for (const apps of Object.values(fleet.states)) {
+      for (const app of apps) {
+        if (!text && rows.length === MOST_APPS) break;
+        if (!`${app.name} ${app.text} ${app.status || ''}`.toLowerCase().includes(text)) continue;
+        if (text) found += 1;
+        if (rows.length < MOST_APPS) rows.push(this.row(app));
+      }
     }
-    for (const [name, failure] of failures) {
-      if (this.rows.has(name)) continue;
-      const {machine, reasons, id} = failure;
-      const where = machine.region === machine.asked ? machine.asked : `${machine.asked} → ${machine.region}`;
-      const item = element('li', {}, element('b', {}, machine.title), ` in ${where}`, ...reasons.map(reason => element('p', {}, reason)));
-      const shown = [id && `request ${id}`, machine.id && `machine ${machine.id}`].filter(Boolean).join(', ');
-      if (shown) item.append(element('p', {}, element('code', {}, shown)));
-      this.list.append(item);
-      this.rows.set(name, {item, failure});
-    }
+    this.list.replaceChildren(...rows);
+    write(this.more, found > rows.length ? `and ${found - rows.length} more: filter them` : found ? '' : 'none');
+  }
+
+  row(app) {
+    const sign = this.fleet.sign(app.look);
+    const status = app.status && app.status !== 'ok' ? app.status : app.text;
+    const more = [app.seconds && duration(app.seconds), app.state === 'failed' && app.reasons[0]].filter(Boolean);
+    return element('li', {}, element('span', {class: `state ${app.look}`}, `${sign} ${status}`.trim()), element('b', {}, app.name), element('span', {class: 'more'}, more.join(' · ')));
   }
 }
 
@@ -101,12 +151,14 @@ export class LaneList {
   }
 
   draw(now, isTick) {
+    for (const {region, folded} of this.fleet.lanes.values()) if (folded[0]) this.lane(region);
     const typical = isTick ? this.fleet.typicalSeconds() : null;
     for (const [region, lane] of this.lanes) {
       const known = this.fleet.lanes.get(region);
+      if (known?.folded[0] && isTick) lane.isChanged = true;
       if (!known || !(isTick || lane.isChanged)) continue;
       if (lane.isChanged) {
-        const {all, done, failed} = this.fleet.count(known.machines);
+        const {all, done, failed} = this.fleet.count(known.machines, known.folded);
         fill(lane.done, lane.failed, done, failed, all);
         write(lane.count, `${done} of ${all}${failed ? `, ${failed} failed` : ''}`);
         style(lane.item, failed ? 'failed' : '');

@@ -3,6 +3,8 @@
 import {byId, write} from './elements.js';
 import {Page, Slider} from './page.js';
 
+const MOST_REPLAYED = 20000; // events that a slider moves through
+
 function replay(recording) {
   new Slider(new Page(recording), recording.events);
 }
@@ -15,7 +17,7 @@ function live() {
   const receive = ({now, events: fresh, limits}) => {
     const received = performance.now();
     page.clock = () => now + (page.fleet.status ? 0 : (performance.now() - received) / 1000);
-    events.push(...fresh);
+    for (const event of fresh) if (events.length <= MOST_REPLAYED) events.push(event);
     page.apply(fresh);
     if (limits) page.limits.draw(limits);
   };
@@ -32,7 +34,7 @@ function live() {
     source.close();
     clearInterval(ticking);
     write(byId('connection'), 'the command has ended');
-    if (page && page.fleet.status) new Slider(page, events);
+    if (page && page.fleet.status && events.length <= MOST_REPLAYED) new Slider(page, events);
   });
   source.onerror = () => write(byId('connection'), 'the command does not answer; trying again');
   const ticking = setInterval(() => page && page.ask(), 1000);

@@ -12,7 +12,7 @@ const LAND = [
   '114 -22 122 -17 131 -12 137 -12 136 -16 141 -12 146 -19 153 -26 150 -37 144 -39 138 -34 131 -31 116 -35',
   '-5 50 1 51 0 54 -3 58 -6 57 -3 54', '-10 52 -6 52 -6 55', '-24 65 -14 65 -18 63', '131 32 141 36 142 44 140 39 132 34',
   '44 -25 49 -16 48 -24', '95 5 105 -5 103 -6', '105 -6 114 -8 108 -8', '109 1 117 6 118 0 114 -4', '119 -5 122 -4 121 1',
-  '131 -1 141 -3 148 -10 138 -8', '173 -35 178 -38 174 -41', '173 -41 170 -46 167 -46', '120 18 122 16 125 8 121 13', '-85 22 -75 20',
+  '131 -1 141 -3 148 -10 138 -8', '173 -35 178 -38 174 -41', '173 -41 170 -46 167 -46', '120 18 122 16 125 8 121 13',
 ];
 const [WEST, EAST, SOUTH, NORTH] = [-172, 182, -58, 80];
 
@@ -51,8 +51,8 @@ export class FleetMap {
   resize(width) {
     if (Math.abs(width - this.width) < 8) return;
     this.width = width;
-    this.svg.style.height = `${Math.round(width * (width < 600 ? 0.95 : 0.43))}px`;
     this.height = Math.round(width * (width < 600 ? 0.95 : 0.43));
+    this.svg.style.height = `${this.height}px`;
     this.isStale = true;
   }
 
@@ -102,17 +102,26 @@ export class FleetMap {
       this.regions.set(code, region);
       this.top.prepend(line);
       this.top.append(group);
+      this.isStale = true;
     }
     return region;
   }
 
   // Draw what has changed. Titles are written when one points at the region, since most are never read.
   draw() {
+    for (const {region: code, folded} of this.fleet.lanes.values()) {
+      if (!folded[0]) continue;
+      const region = this.region(code);
+      const text = `${code} +${folded[0]}`;
+      this.isStale ||= region.label.textContent !== text;
+      write(region.label, text);
+      region.isChanged = true;
+    }
     if (this.width && this.isStale) this.layOut();
     for (const region of this.regions.values()) {
       if (!region.isChanged) continue;
       region.isChanged = false;
-      const {all, done, failed} = this.fleet.count(region.machines);
+      const {all, done, failed} = this.fleet.count(region.machines, this.fleet.lanes.get(region.code)?.folded);
       const failures = failed ? `, ${failed} failed` : '';
       region.group.setAttribute('aria-label', `${region.code}: ${done} of ${all} done${failures}`);
       style(region.group, `region${failed ? ' bad' : ''}`);
@@ -136,13 +145,14 @@ export class FleetMap {
     if (this.drawnWidth !== width) this.drawGround();
     const size = width < 600 ? 8 : 11;
     let free = 0;
-    const boxes = [...this.regions.values()].filter(region => region.machines.size);
-    for (const region of this.regions.values()) region.group.classList.toggle('empty', !region.machines.size);
+    const boxes = [...this.regions.values()].filter(region => !this.isEmpty(region));
+    for (const region of this.regions.values()) region.group.classList.toggle('empty', this.isEmpty(region));
     for (const region of boxes) {
       const columns = Math.max(2, Math.ceil(Math.sqrt(region.machines.size * 1.7)));
       const rows = Math.ceil(region.machines.size / columns);
       const position = this.positions[region.code];
-      Object.assign(region, {columns, w: Math.max(30, columns * size + 6), h: rows * size + 18});
+      const least = region.label.textContent.length * 6 + 10;
+      Object.assign(region, {columns, w: Math.max(least, columns * size + 6), h: rows * size + 18});
       // A region without a known position is at the bottom.
       const home = position ? this.place(position[1], position[0]) : [40 + 60 * free++, height - 20];
       Object.assign(region, {homeX: home[0], homeY: home[1], isKnown: Boolean(position)});
@@ -165,6 +175,10 @@ export class FleetMap {
         number += 1;
       }
     }
+  }
+
+  isEmpty({code, machines}) {
+    return !machines.size && !this.fleet.lanes.get(code)?.folded[0];
   }
 
   place(longitude, latitude) {
@@ -204,7 +218,7 @@ export class FleetMap {
     const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
     if (!step) return;
     event.preventDefault();
-    const order = [...this.regions.values()].filter(region => region.machines.size).sort((a, b) => a.homeX - b.homeX);
+    const order = [...this.regions.values()].filter(region => !this.isEmpty(region)).sort((a, b) => a.homeX - b.homeX);
     const at = order.findIndex(region => region.group === group);
     const next = order[(at + step + order.length) % order.length].group;
     group.setAttribute('tabindex', -1);
@@ -229,15 +243,10 @@ function spread(boxes, width, height) {
         if (overX <= 0 || overY <= 0) continue;
         isMoved = true;
         // They keep their order: the one that is farther west or north stays there.
-        if (overX < overY) {
-          const push = (overX / 2) * (other.homeX < one.homeX ? -1 : 1);
-          one.x -= push;
-          other.x += push;
-        } else {
-          const push = (overY / 2) * (other.homeY < one.homeY ? -1 : 1);
-          one.y -= push;
-          other.y += push;
-        }
+        const [axis, home, over] = overX < overY ? ['x', 'homeX', overX] : ['y', 'homeY', overY];
+        const push = (over / 2) * (other[home] < one[home] ? -1 : 1);
+        one[axis] -= push;
+        other[axis] += push;
       }
     }
     for (const box of boxes) {

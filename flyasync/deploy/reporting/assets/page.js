@@ -2,7 +2,7 @@
 
 import {byId, duration, fill, shortImage, style, timeLeft, write} from './elements.js';
 import {Fleet} from './fleet.js';
-import {EventLog, FailureList, LaneList, LimitList, planElements} from './lists.js';
+import {AppList, EventLog, FailureList, LaneList, LimitList, planElements} from './lists.js';
 import {FleetMap} from './map.js';
 
 const TICK = 1000; // milliseconds between two updates of what changes only with the time
@@ -14,6 +14,7 @@ export class Page {
     this.fleet = new Fleet(words);
     this.map = new FleetMap(byId('map'), this.fleet, positions, region => this.lanes.open(region));
     this.failures = new FailureList(byId('failures'), byId('failure-list'), this.fleet);
+    this.apps = new AppList(byId('apps'), byId('app-list'), byId('app-filter'), byId('app-more'), this.fleet);
     this.lanes = new LaneList(byId('lane-list'), this.fleet);
     this.limits = new LimitList(byId('limits'), byId('limit-list'));
     this.log = new EventLog(byId('log-list'), this.fleet);
@@ -71,13 +72,15 @@ export class Page {
   }
 
   drawLists(time) {
-    const isTick = time - this.ticked >= TICK;
+    const isTick = time - this.ticked >= TICK || this.isOver !== Boolean(this.fleet.status);
     if (isTick) {
+      this.isOver = Boolean(this.fleet.status);
       this.ticked = time;
       this.fleet.settle(this.clock());
+      this.apps.draw();
     }
     this.lanes.draw(this.clock(), isTick);
-    this.failures.draw();
+    this.failures.draw(time);
     this.log.draw();
     this.drawHead(isTick);
     if (time - this.announced >= ANNOUNCE || this.fleet.status) this.announce(time);
@@ -85,15 +88,19 @@ export class Page {
 
   drawHead(isTick) {
     const {fleet} = this;
-    const {all, done, failed} = fleet.count();
-    const status = fleet.status || (fleet.isRollback ? 'rolling back' : fleet.plan ? 'running' : all ? 'watching' : 'planning');
+    const {all, done, failed} = fleet.countAll();
+    const isRun = fleet.plan || fleet.bulk;
+    const status = fleet.status || (fleet.isRollback ? 'rolling back' : isRun ? 'running' : all ? 'watching' : 'planning');
     const look = fleet.status ? fleet.look(fleet.status) : failed ? 'bad' : 'making';
     style(byId('status'), `badge ${look}`);
-    write(byId('status'), `${fleet.sign(look)} ${status}`.trim());
+    write(byId('status'), fleet.status ? `${fleet.sign(look)} ${status}` : status);
     write(byId('app'), fleet.app || '');
-    write(byId('count'), `${done} of ${all} ${fleet.plan ? 'done' : 'serve'}${failed ? `, ${failed} failed` : ''}`);
+    const begun = fleet.states['in progress'].size;
+    const counts = [`${done} of ${all} ${fleet.bulk ? 'apps ' : ''}${isRun ? 'done' : 'serve'}`, failed && `${failed} failed`, begun && !fleet.status && `${begun} in progress`];
+    write(byId('count'), counts.filter(Boolean).join(', '));
+    write(byId('notice'), fleet.bulk?.notice || '');
     fill(byId('done'), byId('failed'), done, failed, all);
-    const what = [fleet.strategy, fleet.launch && `launch ${fleet.launch}`, shortImage(fleet.image)].filter(Boolean);
+    const what = [fleet.bulk && `${fleet.bulk.atOnce} at once`, fleet.strategy, fleet.launch && `launch ${fleet.launch}`, shortImage(fleet.image)].filter(Boolean);
     write(byId('what'), what.join(', '));
     byId('plan').hidden = !fleet.plan || !fleet.plan.stages.length;
     if (!isTick) return;
@@ -110,12 +117,12 @@ export class Page {
 
   announce(time) {
     const {fleet} = this;
-    const {all, done, failed} = fleet.count();
+    const {all, done, failed} = fleet.countAll();
     const last = [...fleet.failures.values()].pop();
     const left = timeLeft(fleet.remaining, this.clock());
     const text = fleet.status
       ? `${fleet.status}. ${fleet.summary}`
-      : `${done} of ${all} done${failed ? `, ${failed} failed, the last one ${last.machine.title}` : ''}${left ? `, ${left}` : ''}`;
+      : `${done} of ${all} done${failed ? `, ${failed} failed, the last one ${last.title}` : ''}${left ? `, ${left}` : ''}`;
     if (all && byId('announcement').textContent !== text) {
       this.announced = time;
       write(byId('announcement'), text);
