@@ -62,6 +62,7 @@ def _options(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--mudflaps", type=Path, metavar="PATH", help="another emulator, for `emulator` to compare with"
     )
+    parser.add_argument("--flyctl", type=Path, metavar="PATH", help="the official command, for `launch`")
     options = parser.parse_args(words)
     for name in options.names:
         if name not in NAMES:
@@ -85,7 +86,8 @@ def _measure(name: str, options: argparse.Namespace) -> int:
         return 1
     began = time.monotonic()
     tables, pictures = [], count(1)
-    others = {"mudflaps": options.mudflaps} if name == "emulator" else {}
+    theirs = {"emulator": "mudflaps", "launch": "flyctl"}
+    others = {theirs[name]: getattr(options, theirs[name])} if name in theirs else {}
     for table in measure(tiny=options.tiny, **others):
         tables.append(table)
         if not options.json:

@@ -8,8 +8,12 @@ the first, and after that it boots. That many seconds are one round; with so man
 them take `apps / at_once` rounds.
 
 Nothing can be faster than what the `published` limits allow. A client leaves a part of each burst unused as a margin
-against jitter, and so `kept` is what is to be expected of it. What a run takes beyond that is the travel of requests,
-three of which go one after the other, and whatever else there is to wait for.
+against jitter, and so `kept` is what is to be expected of it.
+
+With bounds of the `travel` of a request, the floor also counts what goes one after the other: the slowest of the
+creates that leave last, the boot, and one response after the last boot, which alone shows that its machine has not
+ended since. Whoever is through with the response of a wait, which was sent before, does without that one. What a run
+takes beyond the floor is what it asks before its first create, and whatever else there is to wait for.
 """
 
 from attrs import frozen
@@ -23,13 +27,25 @@ class Floor:
 
     published: float
     kept: float
+    one_request: float = 0.0
+    """Seconds for one more request of each app, before its first create."""
 
 
-def floor(apps: int, *, at_once: int, machines: int, boot: float) -> Floor:
+def floor(apps: int, *, at_once: int, machines: int, boot: float, travel: tuple[float, float] = (0.0, 0.0)) -> Floor:
     """Reckon for so many apps of so many machines, each of which boots for `boot` seconds."""
     rounds, rate = max(1.0, apps / at_once), Limits().rate("machines.create")
     published, kept = (last(machines, burst=burst, per_second=rate.per_second) for burst in (rate.burst, rate.usable))
-    return Floor(published=rounds * (published + boot), kept=rounds * (kept + boot))
+    creates, responses = at_once * (machines if machines <= rate.burst else 1), at_once
+    rest = slowest(creates, travel) + boot + slowest(responses, travel)
+    return Floor(
+        published=rounds * (published + rest), kept=rounds * (kept + rest), one_request=slowest(at_once, travel)
+    )
+
+
+def slowest(requests: int, travel: tuple[float, float]) -> float:
+    """Say how long the slowest of so many requests is expected to travel, if all times between the bounds are alike."""
+    least, most = travel
+    return least + (most - least) * requests / (requests + 1)
 
 
 def last(requests: int, *, burst: float, per_second: float) -> float:

@@ -3,15 +3,18 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import groupby
 
 from attrs import frozen
 
 from benchmarks.rivals.wanted import Wanted
 from flyasync import Emulator
+from flyasync.emulator.http.request_log import LoggedRequest
 from flyasync.emulator.world import apps
 
 LATENCY = (0.02, 0.25)
 """Bounds of the seconds that each request travels."""
+CREATE = "createMachine"
 WAIT = "waitMachine"
 
 
@@ -29,13 +32,17 @@ async def pretended(wanted: Sequence[Wanted], *, boot: float) -> AsyncIterator[E
 
 @frozen(kw_only=True)
 class Launched:
-    """What came of a launch: machines that run, the seconds until it was over, and what the API was asked."""
+    """What came of a launch: machines that run, the seconds until it was over, and what the API was asked.
+
+    `path` are the requests that its last machine needed, with the seconds after which each was sent.
+    """
 
     started: int
     seconds: float
     limited: int
     requests: int
     waits: int
+    path: str = ""
 
     @classmethod
     def of(cls, emulator: Emulator, seconds: float) -> "Launched":
@@ -49,4 +56,24 @@ class Launched:
             limited=sum(emulator.refused_by_limit().values()),
             requests=counts.total() - counts[WAIT],
             waits=counts[WAIT],
+            path=_path(emulator.log, seconds),
         )
+
+
+def _path(log: Sequence[LoggedRequest], seconds: float) -> str:
+    """Write what was asked for the machine that was created last, for its app, and for all apps together."""
+    created = max((each for each in log if each.action == CREATE and not each.is_limited), key=lambda each: each.at)
+    waits = (each for each in log if each.action == WAIT and each.path.startswith(created.path))
+    refused = sum(each.action == CREATE and each.is_limited and each.path == created.path for each in log)
+    others = (each for each in log if each.action not in {CREATE, WAIT} and _is_of(each, created.identifier))
+    path = sorted([created, *others, max(waits, key=lambda each: each.at)], key=lambda each: each.at)
+    steps = [
+        f"{at:.2f} {', '.join(sorted({each.action for each in sent}))}"
+        for at, sent in groupby(path, lambda each: round(each.at, 2))
+    ]
+    return " -> ".join([*steps, f"{seconds:.2f} over"]) + (f" (after {refused} x 429)" if refused else "")
+
+
+def _is_of(entry: LoggedRequest, app: str) -> bool:
+    """Whether a request is about an app, or about none."""
+    return f"/apps/{app}/" in f"{entry.path}/" or "/apps/" not in entry.path

@@ -7,7 +7,20 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fleet.floor import floor
-from benchmarks.launch import COLUMNS, OURS, RIVALS, figures, in_real_time, installed, launched, measure, why_slower
+from benchmarks.launch import (
+    COLUMNS,
+    OURS,
+    PINNED,
+    RIVALS,
+    ahead_of_ours,
+    figures,
+    in_real_time,
+    installed,
+    launched,
+    measure,
+    virtually,
+    why_slower,
+)
 from benchmarks.rivals import kits
 from benchmarks.rivals.kits import NotThereError, Program
 from benchmarks.rivals.pretend import Launched
@@ -31,6 +44,7 @@ def test_each_rival_has_its_figures_and_each_goal_its_column() -> None:
     ("name", "started"),
     [
         (OURS, 8),
+        (PINNED, 8),
         ("aiohttp, gather", 3),
         ("aiohttp, gather, a 429 once more after 2 s", 5),
         ("aiohttp, gather, a 429 again each second", 8),
@@ -40,7 +54,7 @@ def test_each_rival_has_its_figures_and_each_goal_its_column() -> None:
 async def test_of_eight_machines_in_one_app_so_many_run(name: str, started: int) -> None:
     came = await launched(RIVALS[name], wanted(8, apps=1))
     assert came.started == came.waits == started
-    assert (came.limited == 0) == (name == OURS)
+    assert (came.limited == 0) == (name in {OURS, PINNED})
 
 
 def test_each_app_gets_as_many_machines_and_the_regions_follow_each_other() -> None:
@@ -61,6 +75,34 @@ def test_a_launch_that_gave_up_has_no_ratio() -> None:
 def test_the_margin_is_to_blame_only_where_a_burst_is_used_up() -> None:
     assert "margin" in why_slower(floor(1, at_once=1, machines=60, boot=2))
     assert "margin" not in why_slower(floor(30, at_once=30, machines=2, boot=2))
+
+
+def test_the_floor_counts_the_slowest_create_the_boot_and_one_response() -> None:
+    least = floor(1, at_once=1, machines=6, boot=2, travel=(0.1, 0.3))
+    assert least.published == pytest.approx(3 + 0.2 + 2 + 0.2)
+    assert least.one_request == pytest.approx(0.2)
+    # Of three that leave together, the slowest is expected after three quarters of the range.
+    assert floor(1, at_once=1, machines=3, boot=2, travel=(0.1, 0.3)).published == pytest.approx(0.25 + 2 + 0.2)
+
+
+def test_where_a_rival_is_ahead_both_are_listed_request_by_request() -> None:
+    came = {name: virtually(RIVALS[name], 6, 3) for name in (OURS, "aiohttp, gather")}
+    of, ours, theirs = ahead_of_ours(6, 3, came)
+    assert of.startswith("The last machine of 6 in 3 apps")
+    asked = [step.split(" ", 1)[1] for step in ours.partition(": ")[2].split(" -> ")]
+    assert asked == [
+        "getRegions, graphql, listMachines, listSecrets",
+        "createMachine",
+        "waitMachine",
+        "listMachines",
+        "over",
+    ]
+    assert [step.split(" ")[1] for step in theirs.partition(": ")[2].split(" -> ")] == [
+        "createMachine",
+        "waitMachine",
+        "over",
+    ]
+    assert not list(ahead_of_ours(8, 1, {name: virtually(RIVALS[name], 8, 1) for name in (OURS, "aiohttp, gather")}))
 
 
 def test_what_cannot_be_installed_is_told_and_the_rest_is_there(tmp_path: Path) -> None:
