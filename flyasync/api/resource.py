@@ -67,14 +67,16 @@ def request(
         changes: False if the request only reads although its method is not GET.
     """
     names = (*of, *parts)
-    # A bool is an int, so it is checked first: the API expects `true`, not `True` or `1`.
     pairs: list[tuple[str, str]] = []
     for key, value in query.items() if query else ():
+        if value is None:
+            continue
+        # A bool is an int, so it is checked first: the API expects `true`, not `True` or `1`.
         if isinstance(value, bool):
             pairs.append((key, "true" if value else "false"))
         elif isinstance(value, str | int):
             pairs.append((key, str(value)))
-        elif value is not None:
+        else:
             pairs.extend((key, each) for each in value)
     try:
         method, where = _address(to, names)
