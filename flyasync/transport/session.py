@@ -4,20 +4,22 @@ import asyncio
 import errno
 import re
 import sys
-from contextlib import nullcontext, suppress
-from functools import lru_cache
+from contextlib import suppress
 from http import HTTPStatus
 from importlib.metadata import version
+from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.connector import Connection
 from attrs import field, frozen
 from yarl import URL
 
 from flyasync.errors import ClientClosed, ConnectFailed, ConnectionLost, FlyError, NoReplyInTime
 from flyasync.safe_text import LONGEST_ERROR
 from flyasync.transport.credentials import SOCKET, Token, ip_of
+from flyasync.transport.deadlines import Exchange, Watch
 from flyasync.transport.request import Request, Response
 from flyasync.transport.validators import more_than, whole
 
@@ -33,7 +35,6 @@ RESERVED_FILES = 128
 """File descriptors reserved for the rest of the program when the system's limit bounds the number of long polls."""
 
 _CHECK_PROXY = "Check the proxy in https_proxy"
-_UNCUT = nullcontext()
 
 
 @frozen(kw_only=True)
@@ -74,7 +75,6 @@ class Session:
         self._authorized = {"Authorization": token.authorization} if token else {}
         self._max_answer = max_answer
         self._timeouts = timeouts
-        self._call_timeout = _client_timeout(timeouts.connect, timeouts.reply)
         self._calls = asyncio.Semaphore(timeouts.calls)
         self.polls = timeouts.polls
         """How many long polls may run at once."""
@@ -84,13 +84,14 @@ class Session:
         self._polls = asyncio.Semaphore(self.polls)
         self._client: aiohttp.ClientSession | None = None
         self._is_closed = False
-        self._cuts: set[asyncio.Timeout] = set()  # one for each running long poll
+        self._watch = Watch()
         self._under_way = 0  # the number of running ordinary calls
         self._no_call = asyncio.Event()  # set whenever the last ordinary call ends
 
     def __repr__(self) -> str:
         state = ", closed" if self._is_closed else ""
-        return f"<Session {self._base_url}{state}: {self._under_way} calls and {len(self._cuts)} polls under way>"
+        polls = sum(exchange.is_poll for exchange in self._watch.running.values())
+        return f"<Session {self._base_url}{state}: {self._under_way} calls and {polls} polls under way>"
 
     def slots(self, request: Request) -> asyncio.Semaphore:
         """Return the semaphore of which `request` must hold a slot during its exchange."""
@@ -98,12 +99,11 @@ class Session:
 
     def longest(self, request: Request) -> float:
         """Return the seconds after which an exchange has ended in any case."""
-        return (self._timeout(request).total or 0.0) + 1.0  # aiohttp rounds up to whole seconds
+        return self._timeouts.connect + self._silence(request) + 1.0  # timers are late while the program is busy
 
-    def _timeout(self, request: Request) -> aiohttp.ClientTimeout:
-        if request.poll is None:
-            return self._call_timeout
-        return _client_timeout(self._timeouts.connect, request.poll + self._timeouts.poll_grace)
+    def _silence(self, request: Request) -> float:
+        """Return the seconds for which the API may send nothing."""
+        return self._timeouts.reply if request.poll is None else request.poll + self._timeouts.poll_grace
 
     async def exchange(self, request: Request) -> Response:
         """Send `request` exactly once and return the response, whatever its status.
@@ -114,13 +114,12 @@ class Session:
         if self._is_closed:
             raise ClientClosed(f"{request.operation} {request.subject}: the client is closed")
         # Closing waits for an ordinary call, and cuts a long poll.
-        cut = None if request.poll is None else asyncio.timeout(None)
-        if cut is None:
+        is_poll, silence = request.poll is not None, self._silence(request)
+        if not is_poll:
             self._under_way += 1
+        exchange = Exchange(self._watch, silence=silence, total=self._timeouts.connect + silence, is_poll=is_poll)
         try:
-            async with cut or _UNCUT:
-                if cut:
-                    self._cuts.add(cut)
+            with exchange:
                 # The content is not assigned to a local variable, which a traceback with locals would show.
                 query = f"?{urlencode(request.query, errors='replace')}" if request.query else ""
                 typed = {} if request.content is None else _JSON
@@ -131,19 +130,16 @@ class Session:
                     headers={**self._authorized, **typed, **request.headers},
                     # aiohttp would send a POST without a body as application/octet-stream.
                     skip_auto_headers=None if typed or request.method == "GET" else ("Content-Type",),
-                    timeout=self._timeout(request),
                     allow_redirects=False,
                 ) as response:
-                    body = await self._body(request, response)
+                    body = await self._body(request, response, exchange)
                     return Response(status=response.status, headers=response.headers, body=body)
         except aiohttp.InvalidURL:
             pass  # its text contains the URL, and so possibly a password
         except _FOREIGN as error:
             raise self._translated(request, error) from error
         finally:
-            if cut:
-                self._cuts.discard(cut)
-            else:
+            if not is_poll:
                 self._under_way -= 1
                 if not self._under_way:
                     self._no_call.set()
@@ -151,12 +147,13 @@ class Session:
         text = "the proxy in the environment is not an http URL"
         raise ConnectFailed(request.operation, request.subject, text, advice=advice, is_temporary=False)
 
-    async def _body(self, request: Request, response: aiohttp.ClientResponse) -> bytes:
+    async def _body(self, request: Request, response: aiohttp.ClientResponse, exchange: Exchange) -> bytes:
         """Read the body of a response. If it is too long, cut that of an error, and raise Unreadable for any other."""
         is_error = response.status >= HTTPStatus.MULTIPLE_CHOICES
         left = LONGEST_ERROR if is_error else self._max_answer
         chunks = []
         while chunk := await response.content.readany():
+            exchange.hear()
             chunks.append(chunk)
             left -= len(chunk)
             if left < 0:
@@ -171,9 +168,9 @@ class Session:
     async def close(self, *, grace: float = 5.0) -> None:
         """Let running calls finish for up to `grace` seconds, then close; long polls are cut immediately."""
         self._is_closed = True
-        for cut in self._cuts:
-            if not cut.expired():
-                cut.reschedule(0)
+        for exchange in self._watch.running.values():
+            if exchange.is_poll and not exchange.is_expired:
+                exchange.expire()
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace):
@@ -181,6 +178,7 @@ class Session:
                         self._no_call.clear()
                         await self._no_call.wait()
         finally:
+            self._watch.close()
             if self._client:
                 await self._client.close()
 
@@ -189,11 +187,13 @@ class Session:
         connector: aiohttp.BaseConnector
         if self._base_url.startswith(SOCKET):
             # The proxy behind a machine's socket does not support connections that are kept alive.
-            connector = aiohttp.UnixConnector(self._base_url.removeprefix(SOCKET), limit=0, force_close=True)
+            connector = WatchedUnix(self._watch, self._base_url.removeprefix(SOCKET), limit=0, force_close=True)
         else:
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=15)
+            connector = WatchedTCP(self._watch, limit=0, keepalive_timeout=15)
         self._client = aiohttp.ClientSession(
             connector=connector,
+            # All but the time for making a connection is bounded by the watch.
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect),
             # By default, aiohttp ignores cookies from an IP address, such as an emulator's.
             cookie_jar=aiohttp.CookieJar(unsafe=ip_of(url.hostname or "") is not None),
             headers={"User-Agent": AGENT},
@@ -236,9 +236,26 @@ class Session:
         return ConnectionLost(operation, subject, f"the connection broke: {str(error) or type(error).__name__}")
 
 
-@lru_cache  # most polls have the same few timeouts
-def _client_timeout(connect: float, silence: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=connect + silence, connect=connect, sock_read=silence)
+class _Connector(aiohttp.BaseConnector):
+    """Notifies the watch when an exchange has its connection: from then on, the API may be silent only for so long."""
+
+    def __init__(self, watch: Watch, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._watch = watch
+
+    async def connect(self, *args: Any, **options: Any) -> Connection:
+        """Return a connection."""
+        connection = await super().connect(*args, **options)
+        self._watch.hear()
+        return connection
+
+
+class WatchedTCP(_Connector, aiohttp.TCPConnector):
+    """Connections over TCP."""
+
+
+class WatchedUnix(_Connector, aiohttp.UnixConnector):
+    """Connections over a socket of this machine."""
 
 
 class _BrokenOff(Exception):
