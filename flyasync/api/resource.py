@@ -181,9 +181,8 @@ class Caller:
 
     def _informed(self, request: Request) -> Request:
         """Return `request`; for a new app, make it retry refusals until all nodes of the API know the app."""
-        app = request.identifier.partition("/")[0]
         # 1. Almost all requests are for apps that this client did not create: nothing to do.
-        if app not in self._new_apps:
+        if not self._new_apps or (app := request.identifier.partition("/")[0]) not in self._new_apps:
             return request
         # 2. The app is not new any more, so a 404 is final.
         now = asyncio.get_running_loop().time()

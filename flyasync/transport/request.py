@@ -19,6 +19,10 @@ _SEVERAL_LINES: Final = frozenset({"value", "cmd", "stdin", "fullchain", "privat
 """Members of a body that may contain any text; the others are names, such as a region or a hostname."""
 
 
+SUCCESS: Final = range(200, 300)
+"""The statuses of success."""
+
+
 class Repeat(Enum):
     """When a request may be sent again after a failure."""
 

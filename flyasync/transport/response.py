@@ -36,7 +36,7 @@ from flyasync.errors import (
 )
 from flyasync.safe_text import brief
 from flyasync.transport.ratelimit.rates import LONGEST_PAUSE
-from flyasync.transport.request import Request, Response
+from flyasync.transport.request import SUCCESS, Request, Response
 
 Redaction = Callable[[Request], Callable[[str], str]]
 """Returns, for a request, a function that redacts the secrets of that request in a text."""
@@ -47,7 +47,7 @@ def read_response(request: Request, response: Response, redaction: Redaction = l
 
     Secrets in the text of an error are redacted before the text is cut, so that no part of a secret remains.
     """
-    if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+    if response.status not in SUCCESS:
         raise _refusal(request, response, redaction(request))
     if request.reads == "text":
         return response.body.decode("utf-8", "replace").strip()

@@ -1,8 +1,9 @@
 """Send requests: each attempt waits for a permit and a slot, exchanges, and reads the response; some are retried."""
 
 import asyncio
+import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from flyasync.errors import (
     WrongLoop,
 )
 from flyasync.safe_text import redaction
+from flyasync.transport.deadlines import Deadline
 from flyasync.transport.events import (
     Attempt,
     Dequeued,
@@ -55,7 +57,7 @@ class _Call:
 
     request: Request
     loop: asyncio.AbstractEventLoop
-    clock: asyncio.Timeout
+    clock: Deadline
     bound: float
     paused: float = 0.0
     paused_until: float = 0.0
@@ -82,12 +84,12 @@ class _Call:
             text = f"{self.request.operation}: abandoned by its caller before it was sent"
             raise Abandoned(text, may_have_happened=self.in_doubt)
 
-    def leave(self, longest: float) -> None:
-        """Record that an attempt is being sent whose exchange takes at most `longest` seconds."""
+    def leave(self, now: float, longest: float) -> None:
+        """Record that an attempt is being sent now, whose exchange takes at most `longest` seconds."""
         self.demand_caller()
         # Time counts from the first permit on. The time in the queue before depends on how much the caller has queued.
         if self.deadline is None:
-            self.deadline = self.loop.time() + self.bound
+            self.deadline = now + self.bound
             if self.bound < longest:
                 self.start_clock()
         # If the clock runs out during the exchange, the call did not end because of an earlier failure.
@@ -95,8 +97,8 @@ class _Call:
 
     def start_clock(self) -> None:
         """Start the clock unless it is running. Timers are expensive and this one rarely fires, so it starts late."""
-        if self.clock.when() is None:
-            self.clock.reschedule(self.deadline)
+        if self.clock.when == math.inf and self.deadline is not None:
+            self.clock.move(self.deadline)
 
     def fail(self, failure: FlyError) -> None:
         """Record the failure of an attempt, with what is known about all attempts so far."""
@@ -121,13 +123,13 @@ class _Call:
     @property
     def is_ended(self) -> bool:
         """Whether the call ends in the next iteration of the event loop."""
-        return self.clock.when() == 0
+        return self.clock.when == 0
 
     def end(self, failure: FlyError) -> None:
         """End a call that is queued or between two attempts. A call in flight is not affected."""
-        if not (self.request.flight.is_out or self.clock.expired()):
+        if not (self.request.flight.is_out or self.clock.is_expired):
             self.failure = failure
-            self.clock.reschedule(0)
+            self.clock.move(0)
 
     def on_pause(self, until: float) -> None:
         """Wait for the end of a pause of the bucket, or end the call now if it has less time left than that."""
@@ -210,9 +212,9 @@ class Sender:
         if loop is not self._loop or loop is None:
             loop = self._demand_own(loop)
         bound = self._policy.total + (request.poll or 0)
-        call = _Call(request, loop, asyncio.timeout(None), bound)
+        call = _Call(request, loop, Deadline(), bound)
         try:
-            async with call.clock:
+            with call.clock:
                 self._calls.add(call)
                 try:
                     return await self.attempt(call)
@@ -265,17 +267,20 @@ class Sender:
         request, flight, loop = call.request, call.request.flight, call.loop
         call.begin()
         slots = self._session.slots(request)
-        waited = await self._permit(call, slots)
+        permit = self._buckets.acquire(
+            request, again=call.number > 1 or flight.is_urgent, slot=slots, on_pause=call.on_pause
+        )
+        waited = await (self._observed(call, permit) if self._observes_queue else permit)
         try:
             # A call that was ended while it got its permit stops here, not in the middle of an exchange.
             if call.is_ended:
                 await asyncio.sleep(0)
-            call.leave(self._session.longest(request))
+            started, response, error = loop.time(), None, None
+            call.leave(started, self._session.longest(request))
 
             # The exchange ends in one of three ways: 1. A response with a success status: its content is the result. 2.
             # One of our errors, with or without a response. It is recorded for the call, and a 429 pauses the bucket.
             # 3. Cancellation, by the caller or the call's clock: only the observer is notified.
-            started, response, error = loop.time(), None, None
             flight.leave()
             try:
                 response = await self._session.exchange(request)
@@ -317,22 +322,16 @@ class Sender:
         finally:
             slots.release()
 
-    async def _permit(self, call: _Call, slots: asyncio.Semaphore) -> float:
-        """Wait for a permit and for one of the `slots`, and notify the observer; return the seconds waited."""
-        request, loop = call.request, call.loop
-        queued = None
-        if self._observes_queue:
-            queued = Queued(operation=request.operation, identifier=request.identifier, number=call.number)
-            notify(self._on_event, queued)
-        start, granted = loop.time(), False
+    async def _observed(self, call: _Call, permit: Awaitable[float]) -> float:
+        """Wait for a permit and notify the observer of that; return the seconds waited."""
+        request, start, granted = call.request, call.loop.time(), False
+        queued = Queued(operation=request.operation, identifier=request.identifier, number=call.number)
+        notify(self._on_event, queued)
         try:
-            waited = await self._buckets.acquire(
-                request, again=call.number > 1 or request.flight.is_urgent, slot=slots, on_pause=call.on_pause
-            )
+            waited = await permit
             granted = True
         finally:
-            if queued:
-                notify(self._on_event, Dequeued.of(queued, waited=loop.time() - start, granted=granted))
+            notify(self._on_event, Dequeued.of(queued, waited=call.loop.time() - start, granted=granted))
         return waited
 
     def _outlast(self, call: _Call, failure: CallFailed, pause: float) -> None:

@@ -20,7 +20,7 @@ from flyasync.errors import ClientClosed, ConnectFailed, ConnectionLost, FlyErro
 from flyasync.safe_text import LONGEST_ERROR
 from flyasync.transport.credentials import SOCKET, Token, ip_of
 from flyasync.transport.deadlines import Exchange, Watch
-from flyasync.transport.request import Request, Response
+from flyasync.transport.request import SUCCESS, Request, Response
 from flyasync.transport.validators import more_than, whole
 
 if sys.platform != "win32":
@@ -149,10 +149,11 @@ class Session:
 
     async def _body(self, request: Request, response: aiohttp.ClientResponse, exchange: Exchange) -> bytes:
         """Read the body of a response. If it is too long, cut that of an error, and raise Unreadable for any other."""
-        is_error = response.status >= HTTPStatus.MULTIPLE_CHOICES
+        is_error = response.status not in SUCCESS
         left = LONGEST_ERROR if is_error else self._max_answer
         chunks = []
-        while chunk := await response.content.readany():
+        while not response.content.at_eof():
+            chunk = await response.content.readany()
             exchange.hear()
             chunks.append(chunk)
             left -= len(chunk)

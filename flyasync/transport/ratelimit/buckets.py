@@ -203,7 +203,7 @@ class Bucket:
         try:
             await self._limiter.acquire(self._notify)
             if slot is not None:
-                await self._hold(slot)
+                await (self._hold(slot) if slot.locked() else slot.acquire())
         finally:
             self._pass_on()
 
@@ -304,11 +304,13 @@ class Buckets:
         """
         loop = asyncio.get_running_loop()
         start = loop.time()
+        bucket = self._own(request)
         # Two buckets, as for apps.delete: the app's comes first, since the slot is acquired with the last permit.
         if request.operation in self._limits.totals:
-            await self._own(request).acquire(again=again, on_pause=on_pause)
-        # Each bucket is looked up only when it is needed: during a wait, it could be dropped.
-        await (self._total(request) or self._own(request)).acquire(again=again, slot=slot, on_pause=on_pause)
+            await bucket.acquire(again=again, on_pause=on_pause)
+            # Looked up only when it is needed: during a wait, it could be dropped.
+            bucket = self._total(request) or bucket
+        await bucket.acquire(again=again, slot=slot, on_pause=on_pause)
         return loop.time() - start
 
     def expected_wait(self, operation: str, identifier: str, *, ahead: int = 0) -> float | None:
