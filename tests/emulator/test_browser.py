@@ -62,8 +62,15 @@ def test_the_console_shows_the_world_and_its_buttons_change_it(browser: Any) -> 
         assert "Done" in page.locator("#did").inner_text()
         page.get_by_role("button", name="Let lists lag").click()
         page.locator("#faults td", has_text='does="stale" seconds=10').wait_for()
+        # 4. A request that ends later is added to those that are shown.
+        shown = page.locator("#requests details").count()
+        assert send(emulator, "/v1/apps", {"name": "other", "org_slug": "personal"}) == 201
+        page.locator("#apps td", has_text="other").wait_for()
+        assert page.locator("#requests details").count() == shown + 1
         page.get_by_role("button", name="Lose responses").click()
         page.locator("#faults td", has_text='does="lose_answer"').wait_for()
+        did = page.locator("#did").inner_text()
+        assert 'from flyasync.emulator import Fault\nemulator.faults.add(Fault(does="lose_answer"' in did
         if folder := os.environ.get("FLYASYNC_SCREENSHOTS"):
             page.screenshot(path=Path(folder) / "console-390.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0

@@ -44,6 +44,7 @@ class RequestLog:
         self.limited: Counter[tuple[str, str]] = Counter()
         self.not_served: Counter[str] = Counter()
         self._arrived = 0
+        self.ended = 0
 
     def __repr__(self) -> str:
         return f"<RequestLog: {self._arrived} arrived, {self.counts.total()} ended, {self.limited.total()} limited>"
@@ -56,6 +57,7 @@ class RequestLog:
     def write(self, entry: LoggedRequest, asked: bytes = b"", answered: bytes = b"") -> None:
         """Record a completed request, and the bodies of the request and of the response."""
         key = (entry.action, entry.identifier)
+        self.ended += 1
         self.entries.append(entry)
         self._bodies.append((asked[:_BODY_BYTES], answered[:_BODY_BYTES]))
         self.counts[key] += 1
@@ -72,12 +74,17 @@ class RequestLog:
         """Return the entries with numbers above `after`."""
         return [asdict(entry) for entry in self.entries if entry.seq > after]
 
-    def latest_as_json(self) -> list[dict[str, object]]:
-        """Return the latest 200 entries, newest first, with up to 8 KiB of each body that was sent; no headers."""
-        latest = islice(reversed(self.entries), _BODIES_KEPT)
+    def latest_as_json(self, since: int = 0) -> list[dict[str, object]]:
+        """Return the latest entries, newest first, with up to 8 KiB of each body that was sent; no headers.
+
+        They are those after the first `since` that ended, at most 200; all of them if fewer than `since` have ended,
+        because the log began anew.
+        """
+        count = self.ended - since if since <= self.ended else self.ended
+        latest = islice(reversed(self.entries), min(count, len(self._bodies)))
         return [
             {**asdict(entry), "asked": asked.decode(errors="replace"), "answered": answered.decode(errors="replace")}
-            for entry, (asked, answered) in zip(latest, reversed(self._bodies), strict=True)
+            for entry, (asked, answered) in zip(latest, reversed(self._bodies), strict=False)
         ]
 
     def counts_as_json(self) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-// The console of the emulator: it asks for the overview once a second. Text is only ever inserted as text.
+// The console of the emulator: it asks once a second for what has changed. Text is only ever inserted as text.
 
 const find = (id) => document.getElementById(id);
 
@@ -18,9 +18,13 @@ function changed(id, value) {
   return true;
 }
 
+const NOTHING = { apps: "no apps", machines: "no machines", volumes: "no volumes", faults: "no faults",
+  buckets: "every bucket is empty" };
+const BAD = /^(failed|unreachable|replaced)|critical/; // states of machines, hosts and checks
+
 function table(id, heads, rows) {
   if (!changed(id, rows)) return;
-  if (!rows.length) return find(id).replaceChildren(element("p", "none", "none"));
+  if (!rows.length) return find(id).replaceChildren(element("p", NOTHING[id], "none"));
   const made = element("table");
   const head = element("tr");
   head.append(...heads.map((name) => { const cell = element("th", name); cell.scope = "col"; return cell; }));
@@ -29,7 +33,7 @@ function table(id, heads, rows) {
   const body = element("tbody");
   for (const cells of rows) {
     const row = element("tr");
-    row.append(...cells.map((cell) => element("td", String(cell ?? ""))));
+    row.append(...cells.map((cell) => element("td", String(cell ?? ""), BAD.test(cell) ? "bad" : "")));
     body.append(row);
   }
   made.append(top, body);
@@ -63,9 +67,12 @@ const drawn = new Map();
 function draw(request) {
   const made = element("details");
   const notes = [...request.faults, ...(request.is_limited ? ["rate limited"] : [])].join(", ");
-  const status = request.status ?? "no response";
-  const title = element("summary", `${request.at.toFixed(1)} s  ${status}  ${request.method} ${request.path}`);
-  if (notes) title.append(element("span", `  ${notes}`, "bad"));
+  const status = request.status ?? "none";
+  const title = element("summary");
+  const isRefused = !(request.status < 400);
+  title.append(element("span", `${request.at.toFixed(1)} s`, "at"), element("span", status, isRefused ? "bad" : ""),
+    element("span", `${request.method} ${request.path}`));
+  if (notes) title.append(element("span", notes, "bad"));
   made.append(title);
   made.addEventListener("toggle", () => {
     if (made.childElementCount > 1) return;
@@ -92,11 +99,13 @@ const any = '"*"';
 const USUAL = { action: any, method: any, identifier: any, app: any, region: any, name: any, image: any, after: "0",
   probability: "1", seconds: "0", status: "503", body: "null", headers: "{}", exit_code: "1" };
 
+const counted = (list, name) => `${list.length} ${name}${list.length === 1 ? "" : "s"}`;
+
 function show(world) {
   const full = Object.entries(world.capacity).filter(([, machines]) => machines !== null);
   const limits = full.map(([region, machines]) => `${region} holds ${machines}`).join(", ");
-  find("status").textContent = `${world.apps.length} apps, ${world.machines.length} machines, `
-    + `${world.volumes.length} volumes at ${world.clock} s${limits ? `; capacity: ${limits}` : ""}`;
+  find("status").textContent = `${counted(world.apps, "app")}, ${counted(world.machines, "machine")}, `
+    + `${counted(world.volumes, "volume")}, last change at ${world.clock} s${limits ? `; capacity: ${limits}` : ""}`;
   machineChoices(world.machines);
   table("apps", ["name", "organization"], world.apps.map((each) => [each.name, each.org]));
   table("machines", ["app", "name", "region", "state", "host", "checks", "lease", "image", "id"],
@@ -112,15 +121,25 @@ function show(world) {
   table("faults", ["fault", "applied", "at most"], world.faults.map(({ hits, times, ...fault }) => [
     Object.entries(fault).filter(([name, value]) => JSON.stringify(value) !== USUAL[name])
       .map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(" "), hits, times ?? "any number"]));
-  requests(world.requests);
+  // Only the requests that ended since the last response are in this one, unless the emulator began anew.
+  latest = (world.logged < logged ? world.requests : [...world.requests, ...latest]).slice(0, 200);
+  logged = world.logged;
+  requests(latest);
 }
+
+let latest = [];
+let logged = 0;
+let tag = "";
 
 async function refresh() {
   try {
-    const response = await fetch("/_emulator/overview");
+    const response = await fetch(`/_emulator/overview?since=${logged}`, { headers: { "If-None-Match": tag } });
+    if (response.status === 304) return;
     if (!response.ok) throw new Error(`status ${response.status}`);
+    tag = response.headers.get("ETag");
     show(await response.json());
   } catch (error) {
+    tag = ""; // the next response is shown even if nothing has changed
     find("status").textContent = `The emulator does not respond: ${error.message}`;
   }
 }
@@ -149,7 +168,7 @@ const capacity = (region, machines) => act("POST", "capacity", { region, machine
   `emulator.set_capacity(${JSON.stringify(region)}, ${machines ?? "None"})`);
 const host = (id, status) => act("POST", "host_status", { machine_id: id, host_status: status },
   `emulator.set_host_status(${JSON.stringify(id)}, ${JSON.stringify(status)})`);
-const fault = (fields) => act("POST", "faults", fields, `emulator.faults.add(Fault(${
+const fault = (fields) => act("POST", "faults", fields, `from flyasync.emulator import Fault\nemulator.faults.add(Fault(${
   Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(", ")}))`);
 
 const BUTTONS = {

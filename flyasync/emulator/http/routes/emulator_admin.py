@@ -1,7 +1,9 @@
 """The control routes under `/_emulator/`; they need no token, and are neither rate limited nor logged."""
 
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any
 
 from aiohttp import web
@@ -145,12 +147,21 @@ class ControlRoutes:
             self.crash_machine(body.get("machine_id") or "", 1 if exit_code is None else exit_code)
         return web.Response(status=204)
 
-    async def overview(self, _: web.BaseRequest) -> web.Response:
-        """Return what the console shows: the world without its secrets, the latest requests, buckets and faults."""
+    async def overview(self, request: web.BaseRequest) -> web.Response:
+        """Return what the console shows: the world without its secrets, the latest requests, buckets and faults.
+
+        With `since`, the number of `logged` requests of an earlier response, only those that ended after it. The status
+        is 304 if nothing but the clock differs from the response whose ETag is in If-None-Match.
+        """
+        since, log = integer(request.query.get("since", "0"), "since"), self.middleware.request_log
         with self.middleware.scheduler.present() as world:
-            shown = overview(world)
+            shown, clock = overview(world), round(world.clock, 1)
         found = {"buckets": self.middleware.buckets_as_json(), "faults": self.middleware.faults.as_json()}
-        return web.json_response({**shown, **found, "requests": self.middleware.request_log.latest_as_json()})
+        shown |= {**found, "logged": log.ended, "requests": log.latest_as_json(max(0, since))}
+        tag = f'W/"{blake2b(json.dumps(shown).encode(), digest_size=12).hexdigest()}"'
+        if request.headers.get("If-None-Match") == tag:
+            return web.Response(status=304, headers={"ETag": tag})
+        return web.json_response({"clock": clock, **shown}, headers={"ETag": tag})
 
     async def images(self, request: web.BaseRequest) -> web.Response:
         """Push an image: move its tag, and return the digest that the tag now points to."""

@@ -7,9 +7,8 @@ from flyasync.emulator.world.world import World
 
 
 def overview(world: World) -> Json:
-    """Return the apps, machines, volumes and capacity, without configs, secrets and nonces."""
+    """Return the apps, machines, volumes and capacity, without configs, secrets, nonces and the time."""
     return {
-        "clock": round(world.clock, 1),
         "apps": [{"name": app.name, "org": app.org_slug} for app in world.apps.values()],
         "machines": [_machine(world, each) for each in world.machines.values() if each.state != "destroyed"],
         "volumes": [_volume(world, each) for each in world.volumes.values()],

@@ -69,6 +69,24 @@ async def test_the_latest_requests_have_bodies_and_no_token(api: Api) -> None:
     assert "s3cr3t" not in str(found)
 
 
+async def test_a_console_that_has_seen_everything_gets_only_what_is_new(api: Api) -> None:
+    first = await api.get("/_emulator/overview")
+    await api.get("/v1/apps/web")
+    path = f"/_emulator/overview?since={first.body['logged']}"
+    second = await api.get(path)
+    assert [each["path"] for each in second.body["requests"]] == ["/v1/apps/web"]
+    await asyncio.sleep(30)  # virtual: the bucket is empty again, and only the clock moves on
+    settled = f"/_emulator/overview?since={second.body['logged']}"
+    third = await api.get(settled)
+    assert third.body["requests"] == []
+    await asyncio.sleep(1)
+    assert (await api.get(settled, headers={"If-None-Match": third.headers["ETag"]})).status == 304
+    await api.app("other")
+    assert (await api.get(settled, headers={"If-None-Match": third.headers["ETag"]})).status == 200
+    assert len((await api.get("/_emulator/overview?since=999")).body["requests"]) == 3  # of an earlier emulator
+    assert (await api.get("/_emulator/overview?since=x")).status == 400
+
+
 async def test_a_long_body_is_cut(api: Api) -> None:
     await api.post("/v1/apps", {"name": "x" * 10_000, "org_slug": "personal"})
     found = (await api.get("/_emulator/overview")).body["requests"][0]
