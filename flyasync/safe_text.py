@@ -1,8 +1,8 @@
 """Text that is safe to show: no control characters, no secrets, HTML pages reduced to one line."""
 
 import re
-from base64 import b64decode
-from collections.abc import Callable, Iterable, Mapping
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from html import unescape
 from json import dumps
 from typing import Any, Final, TypeVar, cast
@@ -74,6 +74,8 @@ def brief(text: str) -> str:
 
 # Secrets
 
+_FOR_URLS: Final = str.maketrans("+/", "-_")
+
 
 class _HiddenText(str):
     """A text whose repr is redacted, and so are its slices, which tracebacks with locals make of long texts."""
@@ -138,7 +140,19 @@ def spellings(secret: str) -> set[str]:
     for part in {part.strip() for whole in (secret, decoded) for part in (whole, *whole.splitlines())}:
         quoted = quote(part.encode(errors="replace"), safe="")
         spelled |= {part, dumps(part)[1:-1], dumps(part, ensure_ascii=False)[1:-1], quoted}
+        spelled.update(_in_base64(part.encode(errors="replace")))
     return {each for each in spelled if len(each) >= SHORTEST_SECRET}
+
+
+def _in_base64(content: bytes) -> Iterator[str]:
+    """Yield the texts of which each base64 text that contains `content` has one, as `Basic` credentials do."""
+    # Each character encodes 6 bits. The bytes before decide the first characters, those behind the last one.
+    for before, shared in enumerate((0, 2, 3)):
+        text = b64encode(bytes(before) + content).decode()
+        whole = text.rstrip("=") if not before else ""
+        for inside in (whole, text[shared : (before + len(content)) * 8 // 6]):
+            yield inside
+            yield inside.translate(_FOR_URLS)
 
 
 def each_text(change: Callable[[str], str], value: T) -> T:

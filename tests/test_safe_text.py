@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -137,6 +138,16 @@ def test_what_holds_no_text_stays_as_it_is() -> None:
 )
 def test_a_secret_is_redacted_however_it_is_spelled(secret: str, text: str, shown: str) -> None:
     assert redaction([secret])(text) == shown
+
+
+@pytest.mark.parametrize("around", ["{}", "x:{}", "xy:{}", "{}:x", "a:{}:b"])
+def test_a_secret_is_redacted_in_base64_whatever_stands_around_it(around: str) -> None:
+    content = around.format(SECRET + "\N{GREEK SMALL LETTER OMEGA}").encode()
+    for encode in (b64encode, urlsafe_b64encode):
+        shown = redaction([SECRET])(f"Basic {encode(content).decode()} was refused")
+        assert "[redacted]" in shown
+        assert len(shown) < len("Basic [redacted] was refused") + 14
+    assert redaction([SECRET])(b64encode(SECRET.encode()).decode()) == "[redacted]"
 
 
 def test_of_secrets_that_hold_each_other_the_longer_goes_whole() -> None:

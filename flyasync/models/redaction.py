@@ -93,6 +93,12 @@ def contains_secret(value: Any) -> bool:
     return holds_a_password(value) or any(names_a_secret(match.group(1)) for match in _NAMED_VALUE.finditer(value))
 
 
+def before_secret(text: str) -> str:
+    """Return a text up to the first value whose name is that of a secret, or the whole text if it has none."""
+    named = (match for match in _NAMED_VALUE.finditer(text) if names_a_secret(match.group(1)))
+    return next((text[: match.end()] for match in named), text)
+
+
 def secret_texts(body: Any) -> Iterator[str]:
     """Yield the texts in a request's body that may be secret: values of environments, secrets and variables."""
     # A stack instead of recursion, since the body may be nested to any depth.

@@ -41,7 +41,10 @@ class Redact(Protocol):
         """Return facts, such as the spec of a deploy, with placeholders."""
 
     def in_path(self, path: str) -> str:
-        """Return the path of a URL, or a value of its query, with placeholders."""
+        """Return the path of a URL with placeholders."""
+
+    def in_query(self, name: str, value: str) -> str:
+        """Return a value of a URL's query with placeholders."""
 
     def in_text(self, text: str) -> str:
         """Return a text with placeholders."""
@@ -119,13 +122,15 @@ class Recording:
             "path": self._redact.in_path(request.path),
         }
         if request.query:
-            line["query"] = [[name, self._redact.in_path(value)] for name, value in request.query]
+            line["query"] = [[name, self._redact.in_query(name, value)] for name, value in request.query]
         if request.content is not None:
             line |= _packed("request", self._redact.in_request(json.loads(request.content)))
         if response is None:
             return {**line, "error": error, "cut": error not in _BROKEN}
         line["status"] = response.status
-        line["headers"] = {name: text for name in _HEADERS if (text := response.headers.get(name))}
+        line["headers"] = {
+            name: self._redact.in_text(text) for name in _HEADERS if (text := response.headers.get(name))
+        }
         return line | self._body(request, response)
 
     def _body(self, request: Request, response: Response) -> dict[str, Any]:

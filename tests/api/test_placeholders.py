@@ -1,6 +1,10 @@
 """Placeholders: equal for equal values, in every place in which a value may be secret, and nowhere else."""
 
 import base64
+import json
+from urllib.parse import quote_plus
+
+import pytest
 
 from flyasync.api.placeholders import Placeholders
 
@@ -79,9 +83,6 @@ def test_the_digests_of_secrets_are_kept_and_their_values_are_not() -> None:
     listed = {"secrets": [{"name": "API_KEY", "digest": "abc123"}]}
     assert placeholders.in_response("secrets.list", listed) == listed
     assert placeholders.in_request({"values": {"API_KEY": "xyz"}}) == {"values": {"API_KEY": "redacted-1"}}
-    assert placeholders.in_response("logs.read", {"data": [{"attributes": {"message": "boot"}}]}) == {
-        "data": [{"attributes": {"message": "redacted-2"}}]
-    }
 
 
 def test_facts_of_a_deploy_are_replaced_in_configs_and_commands_only() -> None:
@@ -94,3 +95,89 @@ def test_facts_of_a_deploy_are_replaced_in_configs_and_commands_only() -> None:
         "release": {"command": "redacted-2"},
         "origin": {"message": "token is new"},
     }
+
+
+SECRET = "kx7/93+fo2=8sd72jk"
+
+
+@pytest.mark.parametrize(
+    "revealed",
+    [
+        SECRET,
+        f"before{SECRET}behind",
+        quote_plus(SECRET),
+        base64.b64encode(SECRET.encode()).decode(),
+        base64.urlsafe_b64encode(SECRET.encode()).decode().rstrip("="),
+        base64.b64encode(f"x:{SECRET}".encode()).decode(),  # as in Basic credentials
+        base64.b64encode(f"a:{SECRET}:b".encode()).decode(),
+    ],
+)
+def test_a_secret_is_found_in_every_spelling(revealed: str) -> None:
+    placeholders = Placeholders([SECRET])
+    found = placeholders.in_response("machines.create", {"error": f"bad value {revealed}", "details": {revealed: 1}})
+    assert found["error"].startswith("bad value ")
+    text = json.dumps(found)
+    assert SECRET not in text
+    # What is left of a text that has the secret in base64 is not longer than what stands around the secret.
+    assert len(found["error"]) - len("bad value redacted-1") <= max(12, len(revealed) - len(SECRET))
+    assert "redacted-1" in next(iter(found["details"]))
+
+
+def test_a_short_value_with_the_name_of_a_secret_is_a_word_of_its_own() -> None:
+    placeholders = Placeholders()
+    placeholders.in_request({"config": {"env": {"DB_PASSWORD": "s3cr3t", "MODE": "fast"}}})
+    found = placeholders.in_response(
+        "machines.create", {"error": "s3cr3t: no fast password, but s3cr3ts", "id": "s3cr3t"}
+    )
+    assert found == {"error": "redacted-1: no fast password, but s3cr3ts", "id": "s3cr3t"}
+
+
+def test_a_command_is_hidden_also_where_no_option_names_a_secret() -> None:
+    sent = Placeholders().in_request({"command": ["sh", "-c", "echo hush"], "timeout": 5})
+    assert sent == {"command": ["redacted-1", "redacted-2", "redacted-3"], "timeout": 5}
+    assert Placeholders().in_request({"cmd": "echo hush"}) == {"cmd": "redacted-1"}
+
+
+def test_texts_within_graphql_are_hidden_and_so_is_a_variable_with_the_name_of_a_secret() -> None:
+    query = 'mutation { set(input: {key: "A", value: "hush-hush", note: """two "lines\n" """, none: ""}) { id } }'
+    sent = Placeholders().in_request(
+        {"query": query, "variables": {"passwordName": "x", "token_ref": "y", "appId": "z"}}
+    )
+    assert sent["query"] == (
+        'mutation { set(input: {key: "redacted-2", value: "redacted-3", note: "redacted-4", none: ""}) { id } }'
+    )
+    assert sent["variables"] == {"passwordName": "x", "token_ref": "redacted-1", "appId": "z"}
+
+
+def test_a_value_of_a_query_does_not_become_public() -> None:
+    placeholders = Placeholders()
+    placeholders.in_request({"config": {"env": {"A": "hunter2hunter2"}}})
+    assert placeholders.in_query("metadata.note", "hunter2hunter2") == "redacted-1"
+    assert placeholders.in_query("metadata.api_key", "abc") == "redacted-2"
+    assert placeholders.in_query("state", "started") == "started"
+    assert placeholders.in_text("hunter2hunter2") == "redacted-1"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("panic: index out of range [5] with length 3, at main.go:42", None),
+        ("listening on 0.0.0.0:8080 in iad since 2026-12-01T00:00:00Z", None),
+        ("machine 148e21ea7e46e8 boots", None),
+        ("connecting to hunter2hunter2 now", "connecting to redacted-1 now"),
+        ("the key is sk-93nfo28sd72jk, it works", "the key redacted-2"),
+        ("session kx93nfo28sd72jk: opened", "session redacted-2 opened"),
+        ("Authorization: Bearer abc def", "Authorization: redacted-2"),
+        ("postgres://u:hush@db/x is slow", "postgres://…@db/x is slow"),
+    ],
+)
+def test_a_line_of_a_log_keeps_the_words_of_a_language(line: str, shown: str | None) -> None:
+    placeholders = Placeholders()
+    placeholders.in_path("/v1/apps/web/machines/148e21ea7e46e8")
+    placeholders.in_request({"config": {"env": {"A": "hunter2hunter2"}}})
+    page = {"data": [{"attributes": {"message": line, "timestamp": "2026-12-01T00:00:00Z"}}]}
+    [found] = placeholders.in_response("logs.stream", page)["data"]
+    assert found["attributes"] == {"message": shown or line, "timestamp": "2026-12-01T00:00:00Z"}
+    report = {"regions": [{"machines": [{"logs": [line], "message": "148e21ea7e46e8"}]}]}
+    [machine] = placeholders.in_facts({"report": report})["report"]["regions"][0]["machines"]
+    assert machine == {"logs": [shown or line], "message": "148e21ea7e46e8"}

@@ -1,8 +1,12 @@
 """Failing deploys of the flight simulator end with the same report when they are run again from their recordings."""
 
+import base64
+import json
+import zlib
+
 import pytest
 
-from benchmarks.replay import one, only_case
+from benchmarks.replay import one, only_case, uncompressed
 
 
 @pytest.mark.parametrize(
@@ -20,3 +24,8 @@ def test_a_replay_is_the_same(case: str) -> None:
     assert result.failed
     assert not result.reveals
     assert result.faults == ()
+
+
+def test_a_secret_in_a_compressed_body_is_found() -> None:
+    body = base64.b64encode(zlib.compress(b'{"value": "hunter2hunter2"}')).decode()
+    assert "hunter2hunter2" in uncompressed(json.dumps({"what": "exchange", "request_zlib": body}))

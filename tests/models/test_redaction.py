@@ -6,6 +6,7 @@ import pytest
 
 from flyasync.models.redaction import (
     HIDDEN,
+    before_secret,
     contains_secret,
     holds_a_password,
     is_secret,
@@ -128,3 +129,17 @@ def test_texts_in_a_request_that_may_be_secret(body: Any, expected: list[str]) -
 def test_passwords_are_taken_out_of_texts(text: str, expected: str) -> None:
     assert without_passwords(text) == expected
     assert not holds_a_password(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "before"),
+    [
+        ("TOKEN=abc and more", "TOKEN="),
+        ("run --password  hush", "run --password  "),
+        ("the words before a key: are kept", "the words before a key: "),
+        ("no value", "no value"),
+        ("token", "token"),
+    ],
+)
+def test_what_stands_before_a_named_secret(text: str, before: str) -> None:
+    assert before_secret(text) == before
