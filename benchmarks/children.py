@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,16 +83,23 @@ class Child:
 
 @asynccontextmanager
 async def spawned(
-    name: str, *arguments: str, env: Mapping[str, str] | None = None, log: Path | None = None
+    name: str,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    is_quiet: bool = False,
 ) -> AsyncIterator[Child]:
-    """Run this Python with these arguments until the block ends; with a `log`, all that it prints goes there."""
+    """Run this Python with these arguments until the block ends; with a `log`, all that it prints goes there.
+
+    Of a process that `is_quiet`, nobody reads stderr.
+    """
     file = log.open("ab") if log else None
     try:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *arguments),
             stdin=DEVNULL if log else PIPE,
             stdout=file or PIPE,
-            stderr=file or None,
+            stderr=file or (DEVNULL if is_quiet else None),
             env={**os.environ, **(env or {})},
             cwd=ROOT,
             limit=LONGEST,
@@ -105,6 +112,23 @@ async def spawned(
         yield child
     finally:
         await child.end()
+
+
+@contextmanager
+def running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command until the block ends, for those who do not await; its stdin and stdout are pipes."""
+    # In a session of its own, Ctrl-C does not reach it before it is told to end.
+    with subprocess.Popen(  # noqa: S603 - ours, or what the caller names
+        command, stdin=PIPE, stdout=PIPE, cwd=ROOT, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def output(module: str, *words: str, env: Mapping[str, str] | None = None) -> Any:

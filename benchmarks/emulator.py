@@ -7,8 +7,9 @@ CPU of the server, the kernel's work for its sockets included. Gets and waits ar
 """
 
 import json
+import re
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,8 +18,7 @@ from attrs import define, evolve, frozen
 
 from benchmarks import emulator_servers as servers
 from benchmarks.decoding_documents import machine
-from benchmarks.emulator_client import Connections, connected, request
-from benchmarks.emulator_servers import Server
+from benchmarks.emulator_servers import Connections, Server, connected, request
 from benchmarks.table import Column, Goal, Row, Spread, Table
 from benchmarks.timing import Taken, ratio, spread
 
@@ -80,34 +80,32 @@ class Subject:
     machines: Sequence[str]
     place: int = 0
 
-    def requests(self, operation: str, number: int) -> Iterator[bytes]:
-        """Yield so many requests, each for the next app or for another machine."""
-        for turn in range(number):
-            self.place += 1
-            machine = self.machines[self.place * STRIDE % len(self.machines)]
-            match operation:
-                case "get":
-                    # The same ones in each round, all over the world.
-                    yield request("GET", self.machines[(turn * STRIDE + 1) % len(self.machines)])
-                case "first get":
-                    yield request("GET", machine)
-                case "wait":
-                    yield request("GET", f"{machine}/wait?state=started")
-                case "list":
-                    yield request("GET", f"/apps/{self.apps[self.place % len(self.apps)]}/machines")
-                case "create":
-                    yield request("POST", "/apps/created/machines", {"config": CONFIG})
+    def request(self, operation: str, turn: int) -> bytes:
+        """Give a request, the turn-th of its round, for the next app or for another machine."""
+        self.place += 1
+        machine = self.machines[self.place * STRIDE % len(self.machines)]
+        match operation:
+            case "get":
+                # The same ones in each round, all over the world.
+                return request("GET", self.machines[(turn * STRIDE + 1) % len(self.machines)])
+            case "first get":
+                return request("GET", machine)
+            case "wait":
+                return request("GET", f"{machine}/wait?state=started")
+            case "list":
+                return request("GET", f"/apps/{self.apps[self.place % len(self.apps)]}/machines")
+            case _:
+                return request("POST", "/apps/created/machines", {"config": CONFIG})
 
     def one(self, operation: str) -> bytes:
         """Make one request, and give the body of its response."""
-        return next(self.connections.exchange(self.requests(operation, 1)))
+        return next(self.connections.exchange([self.request(operation, 0)]))
 
     def measured(self, operation: str, number: int) -> tuple[float, float]:
         """Make so many requests; give the seconds of CPU of the server, and those that passed, for each."""
-        requests = list(self.requests(operation, number))
+        requests = [self.request(operation, turn) for turn in range(number)]
         used, began = self.server.cpu(), time.perf_counter()
-        for _ in self.connections.exchange(requests):
-            pass
+        deque(self.connections.exchange(requests), maxlen=0)
         passed = time.perf_counter() - began
         return (self.server.cpu() - used) / number, passed / number
 
@@ -116,7 +114,8 @@ def measure(*, tiny: bool, mudflaps: Path | None = None) -> Iterator[Table]:
     """Measure each operation in each world."""
     for size in TINY if tiny else SIZES:
         with ExitStack() as stack:
-            starting = {EMULATOR: servers.emulator()} | ({MUDFLAPS: servers.mudflaps(mudflaps)} if mudflaps else {})
+            starting = {EMULATOR: servers.ours("emulator")}
+            starting |= {MUDFLAPS: servers.mudflaps(mudflaps)} if mudflaps else {}
             subjects = {name: _filled(stack, stack.enter_context(one), size) for name, one in starting.items()}
             ours = subjects[EMULATOR]
             bodies = {operation: ours.one(operation) for operation in size.requests}
@@ -127,6 +126,7 @@ def measure(*, tiny: bool, mudflaps: Path | None = None) -> Iterator[Table]:
 
 
 def _filled(stack: ExitStack, server: Server, size: Size) -> Subject:
+    """Have a server make the apps and their machines, and wait until all of them run and are healthy."""
     connections = stack.enter_context(connected(server.port, AT_ONCE))
     apps = (request("POST", "/apps", {"app_name": app, "org_slug": "personal"}) for app in [*size.apps, "created"])
     assert len(list(connections.exchange(apps))) == len(size.apps) + 1
@@ -137,9 +137,7 @@ def _filled(stack: ExitStack, server: Server, size: Size) -> Subject:
     waits = (request("GET", f"{machine}/wait?state=started") for machine in machines)
     assert len(list(connections.exchange(waits))) == size.machines
     # Until its checks have passed, time passes in a world.
-    while (
-        b'"critical"' in (shown := next(connections.exchange([request("GET", machines[-1])]))) or b'"warning"' in shown
-    ):
+    while re.search(rb'"(critical|warning)"', next(connections.exchange([request("GET", machines[-1])]))):
         time.sleep(0.1)
     return Subject(server, connections, size.apps, machines)
 
@@ -151,15 +149,15 @@ def _table(size: Size, operation: str, subjects: Mapping[str, Subject], value: o
     for turn in range(size.rounds + 1):
         for name, subject in subjects.items():
             used, seconds = subject.measured(operation, number)
-            # The first round is for warming up.
-            if turn:
-                cpu[name].append(used)
-                passed[name].append(seconds)
+            cpu[name].append(used)
+            passed[name].append(seconds)
         began = time.process_time()
         for _ in range(number):
             json.dumps(value).encode()
-        if turn:
-            cpu[DUMPS].append((time.process_time() - began) / number)
+        cpu[DUMPS].append((time.process_time() - began) / number)
+        if not turn:  # for warming up
+            cpu.clear()
+            passed.clear()
     return Table(
         title=f"{size.machines:,} machines in {len(size.apps)} apps: {TITLES[operation].format(of_app=size.of_app)}",
         subject="server",
@@ -173,13 +171,10 @@ def _table(size: Size, operation: str, subjects: Mapping[str, Subject], value: o
 
 
 def _row(operation: str, name: str, cpu: Taken, passed: Taken) -> Row:
-    return Row(
-        name=name,
-        figures={
-            CPU: spread(cpu, name, per=1e-6),
-            X_BARE: ratio(cpu, name, BARE),
-            X_DUMPS: ratio(cpu, name, DUMPS),
-            RATE: Spread.of(1 / seconds for seconds in passed[name]) if name in passed else None,
-        },
-        goals=[GOALS[operation]] if name == EMULATOR and operation in GOALS else (),
-    )
+    figures = {
+        CPU: spread(cpu, name, per=1e-6),
+        X_BARE: ratio(cpu, name, BARE),
+        X_DUMPS: ratio(cpu, name, DUMPS),
+        RATE: Spread.of(1 / seconds for seconds in passed[name]) if name in passed else None,
+    }
+    return Row(name=name, figures=figures, goals=[GOALS[operation]] if name == EMULATOR and operation in GOALS else ())

@@ -1,4 +1,4 @@
-"""The servers that are compared, each in a process of its own: the emulator, a bare handler, and mudflaps.
+"""The servers that are compared, each in a process of its own, and a client that costs little.
 
 `python -m benchmarks.emulator_servers emulator` serves an emulator without rate limits, whose machines start
 immediately, and whose checks pass within a second. `python -m benchmarks.emulator_servers bare` reads one line of JSON,
@@ -8,54 +8,60 @@ a response for each operation, and returns these texts. Each prints its port, an
 import asyncio
 import json
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from attrs import frozen
 
+from benchmarks.children import running
 from flyasync import Emulator
 
-ROOT = Path(__file__).parents[1]
-PATIENCE = 10.0
-NANOSECOND = 1e-9
+PATIENCE = 60.0
+CHUNK = 1 << 20
+GOOD = (b"200", b"201")
+MACHINES = "/v1/apps/{app}/machines"
 ROUTES = {
-    "get": ("GET", "/v1/apps/{app}/machines/{id}"),
-    "list": ("GET", "/v1/apps/{app}/machines"),
-    "create": ("POST", "/v1/apps/{app}/machines"),
-    "wait": ("GET", "/v1/apps/{app}/machines/{id}/wait"),
+    "get": ("GET", MACHINES + "/{id}"),
+    "list": ("GET", MACHINES),
+    "create": ("POST", MACHINES),
+    "wait": ("GET", MACHINES + "/{id}/wait"),
 }
 
 
 @frozen
 class Server:
-    """A server that runs, and the CPU time that its process has used, that of the kernel included."""
+    """A server that runs."""
 
     port: int
     pid: int
 
     def cpu(self) -> float:
-        """Give the seconds of CPU that all its threads have used, to the nanosecond."""
+        """Give the seconds of CPU that its threads have used, to the nanosecond, the kernel's work included."""
         threads = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
-        return sum(int(thread.read_text().split()[0]) for thread in threads) * NANOSECOND
+        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 @contextmanager
-def emulator() -> Iterator[Server]:
-    """Serve an emulator as long as the block lasts."""
-    with _ours("emulator") as server:
-        yield server
+def ours(kind: str, told: str = "") -> Iterator[Server]:
+    """Serve an emulator, or the responses that are told, as long as the block lasts."""
+    with running([sys.executable, "-m", "benchmarks.emulator_servers", kind]) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(f"{told}\n".encode())
+        process.stdin.flush()
+        yield Server(int(process.stdout.readline()), process.pid)
 
 
 @contextmanager
 def bare(responses: Mapping[str, bytes]) -> Iterator[Server]:
     """Serve these responses with a handler that does nothing else, as long as the block lasts."""
-    told = json.dumps({name: body.decode() for name, body in responses.items()})
-    with _ours("bare", told) as server:
+    with ours("bare", json.dumps({name: body.decode() for name, body in responses.items()})) as server:
         yield server
 
 
@@ -64,8 +70,7 @@ def mudflaps(path: Path) -> Iterator[Server]:
     """Serve mudflaps as long as the block lasts."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [str(path), "-addr", f"127.0.0.1:{port}"]
-    with _process(command, stderr=subprocess.DEVNULL) as process:
+    with running([str(path), "-addr", f"127.0.0.1:{port}"]) as process:
         # It tells nobody when it listens.
         while True:
             with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
@@ -75,55 +80,85 @@ def mudflaps(path: Path) -> Iterator[Server]:
         yield Server(port, process.pid)
 
 
-@contextmanager
-def _ours(kind: str, told: str = "") -> Iterator[Server]:
-    with _process([sys.executable, "-m", "benchmarks.emulator_servers", kind], stdout=subprocess.PIPE) as process:
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write(f"{told}\n".encode())
-        process.stdin.flush()
-        yield Server(int(process.stdout.readline()), process.pid)
+# The client: ready bytes over some connections, a request in each, then the responses of all
+
+
+def request(method: str, path: str, body: Any = None) -> bytes:
+    """Give the bytes of a request."""
+    content = b"" if body is None else json.dumps(body).encode()
+    head = f"{method} /v1{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer FlyV1 fm2_benchmark\r\n"
+    if content:
+        head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+    return f"{head}\r\n".encode() + content
+
+
+@frozen
+class Connections:
+    """Some connections to one server."""
+
+    sockets: tuple[socket.socket, ...]
+
+    def exchange(self, requests: Iterable[bytes]) -> Iterator[bytes]:
+        """Send the requests, one at a time over each connection, and yield the bodies of the responses, in order."""
+        left = iter(requests)
+        while batch := list(islice(left, len(self.sockets))):
+            for connection, data in zip(self.sockets, batch, strict=False):
+                connection.sendall(data)
+            for connection in self.sockets[: len(batch)]:
+                yield _received(connection)
 
 
 @contextmanager
-def _process(
-    command: Sequence[str], stdout: int | None = None, stderr: int | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    # In a session of its own, Ctrl-C does not reach it before it is told to end.
-    with subprocess.Popen(  # noqa: S603 - ours, or what the caller names
-        command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, cwd=ROOT, start_new_session=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
+def connected(port: int, count: int) -> Iterator[Connections]:
+    """Give so many connections, as long as the block lasts."""
+    with ExitStack() as stack:
+        address = ("127.0.0.1", port)
+        made = [stack.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(count)]
+        for one in made:
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield Connections(tuple(made))
+
+
+def _received(connection: socket.socket) -> bytes:
+    data = connection.recv(CHUNK)
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(CHUNK)
+    head, _, body = data.partition(b"\r\n\r\n")
+    status, *fields = head.split(b"\r\n")
+    headers = dict(field.lower().split(b": ", 1) for field in fields)
+    assert status.split()[1] in GOOD, data
+    parts = [body]
+    if b"content-length" in headers:
+        left = int(headers[b"content-length"]) - len(body)
+        while left:
+            parts.append(connection.recv(min(left, CHUNK)))
+            left -= len(parts[-1])
+        return b"".join(parts)
+    # In chunks, as Go sends what does not fit into its buffer. JSON contains no line break of this kind.
+    while not b"".join(parts[-2:]).endswith(b"\r\n0\r\n\r\n"):
+        parts.append(connection.recv(CHUNK))
+    return b"".join(b"".join(parts).split(b"\r\n")[1:-3:2])
+
+
+# In the processes
 
 
 async def serve_emulator() -> None:
-    """Serve an emulator until stdin ends."""
     async with Emulator(limits=False, boot=(0, 0), speed=100) as emulator:
         print(emulator.url.rpartition(":")[2], flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 
 async def serve_bare() -> None:
-    """Serve the responses that the first line of stdin has, until stdin ends."""
-    responses = json.loads(sys.stdin.readline())
-    app = web.Application()
+    responses, app = json.loads(sys.stdin.readline()), web.Application()
     for name, (method, path) in ROUTES.items():
         app.router.add_route(method, path, _saying(responses[name].encode()))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(runner.addresses[0][1], flush=True)
-    try:
-        await asyncio.to_thread(sys.stdin.read)
-    finally:
-        await runner.cleanup()
+    await asyncio.to_thread(sys.stdin.read)
+    await runner.cleanup()
 
 
 def _saying(body: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:

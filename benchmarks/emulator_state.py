@@ -7,8 +7,6 @@ that was not answered may have been done or not. Then the CPU time of a create i
 """
 
 import asyncio
-import json
-import os
 import random
 import sys
 import time
@@ -22,6 +20,7 @@ from typing import Any
 from aiohttp import ClientError, ClientSession
 from attrs import Factory, define
 
+from benchmarks.children import Child, spawned
 from flyasync import Emulator
 
 Key = tuple[str, str]
@@ -113,22 +112,15 @@ def _values(config: Any) -> str:
 
 
 @asynccontextmanager
-async def served(file: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, ClientSession]]:
+async def served(file: Path) -> AsyncIterator[tuple[Child, ClientSession]]:
     """Serve the file by the command, in a process that is killed at the end."""
-    command = [sys.executable, "-m", "flyasync", "emulator", "--state", str(file), *OPTIONS]
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env=dict(os.environ)
-    )
-    assert process.stdout
-    try:
-        environment = json.loads(await process.stdout.readline())
+    command = ("-m", "flyasync", "emulator", "--state", str(file), *OPTIONS)
+    async with spawned("emulator", *command, is_quiet=True) as child:
+        environment = await child.hear()
         headers = {"Authorization": f"Bearer {environment['FLY_API_TOKEN']}"}
         async with ClientSession(environment["FLY_FLAPS_BASE_URL"], headers=headers) as session:
-            yield process, session
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+            yield child, session
+            await child.kill()
 
 
 async def kill(file: Path, kills: int, seed: int = 0) -> list[tuple[int, list[str]]]:
@@ -137,7 +129,7 @@ async def kill(file: Path, kills: int, seed: int = 0) -> list[tuple[int, list[st
     ledger, results = Ledger(), []
     numbers = iter(range(10**9)).__next__
     for turn in range(kills + 1):
-        async with served(file) as (process, session):
+        async with served(file) as (emulator, session):
             if turn:
                 results.append((ledger.acknowledged, ledger.lost(await found(session))))
             else:
@@ -148,8 +140,7 @@ async def kill(file: Path, kills: int, seed: int = 0) -> list[tuple[int, list[st
             ledger.acknowledged = 0
             works = [asyncio.ensure_future(work(session, ledger, each, numbers)) for each in range(WORKERS)]
             await asyncio.sleep(draw.uniform(*LOAD))
-            process.kill()
-            await process.wait()
+            await emulator.kill()
             await asyncio.gather(*works)
     return results
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from benchmarks import emulator
 from benchmarks.emulator import BARE, DUMPS, EMULATOR, GOALS, USUAL, measure
-from benchmarks.emulator_client import connected, request
-from benchmarks.emulator_servers import bare
+from benchmarks.emulator_servers import bare, connected, request
 from benchmarks.table import Spread
 
 
