@@ -6,16 +6,21 @@ neither. Another deployer, which knows nothing of the first, then runs the same 
 after the undisturbed run: same machines by name, config, region, state and routing, and same volumes and
 addresses, nothing more and nothing less.
 
-With `--app` it is an app of three process groups from a fly.toml instead (see `killed_app`).
+With `--app` it is an app of three process groups from a fly.toml instead: its first deploy, and the changes that an app
+goes through. The release command runs before each of them. Of the groups that the first deploy creates, web gets two
+machines, worker one and a standby, and cron one with a volume.
 """
 
+import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from attrs import frozen
@@ -36,6 +41,32 @@ BASE = (
     .wait_for("healthy", timeout=120)
 )
 MARKS = {"flyasync_creation", "flyasync_launch", "flyasync_replaces"}  # which run did it; all else is the same
+WEB = """
+app = "web"
+primary_region = "iad"
+
+[deploy]
+release_command = "bin/migrate"
+
+[http_service]
+internal_port = 8080
+processes = ["web"]
+
+[[http_service.checks]]
+path = "/"
+interval = "5s"
+timeout = "2s"
+
+[mounts]
+source = "data"
+destination = "/data"
+processes = ["cron"]
+
+[processes]
+web = "serve"
+"""
+CRON = WEB + 'cron = "supercronic /crontab"\n'
+WHOLE = CRON + 'worker = "work"\n'
 
 
 @frozen(kw_only=True)
@@ -48,7 +79,7 @@ class End:
     left: tuple[str, ...]
 
 
-@frozen(kw_only=True)
+@frozen
 class Case:
     """A deploy, and the one that made the fleet which it finds; None for an empty app."""
 
@@ -61,7 +92,28 @@ def strategies(machines: int) -> Iterator[Case]:
     """Yield an update of a fleet with each strategy."""
     base = BASE.count(machines // len(REGIONS))
     for name, strategy in STRATEGIES.items():
-        yield Case(name=name, before=base.immediate(), wanted=strategy(base.with_image("shop:2")))
+        yield Case(name, base.immediate(), strategy(base.with_image("shop:2")))
+
+
+def changes() -> Iterator[Case]:
+    """Yield a first deploy, and the changes that an app goes through."""
+    web, cron, whole = (_of(text) for text in (WEB, CRON, WHOLE))
+    v2 = whole.with_image("shop:2")
+    yield Case("first deploy", None, whole)
+    yield Case("first, three regions", None, whole.to_regions(*REGIONS))
+    yield Case("image changed", whole, v2)
+    yield Case("image, canary", web, web.with_image("shop:2").canary(soak=5))
+    yield Case("one count changed", whole, whole.count_group("worker", iad=3))
+    yield Case("group added", cron, v2)
+    yield Case("group removed", whole, cron.retire_groups("worker"))
+
+
+def _of(text: str) -> DeployBuilder:
+    """Return the deploy of a fly.toml with this text."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "fly.toml")
+        path.write_text(text)
+        return DeployBuilder.from_fly_toml(path, image="shop:1").smoke_check(2)
 
 
 @asynccontextmanager
@@ -100,8 +152,7 @@ async def _end(emulator: Emulator, builder: DeployBuilder) -> End:
 
 
 async def _killed(emulator: Emulator, builder: DeployBuilder, after: int) -> None:
-    dead = Fault(does="cut")
-    seen = 0
+    dead, seen = Fault(does="cut"), 0
 
     def count(event: ClientEvent) -> None:
         nonlocal seen
@@ -130,20 +181,17 @@ def _fleet(emulator: Emulator) -> Iterator[str]:
     names |= {each.id: f"volume of {names.get(each.machine_id or '', 'no machine')}" for each in volumes}
     for machine in machines:
         config = {key: value for key, value in machine.config.items() if key != "metadata"}
-        routing = "out of routing" if machine.is_cordoned else "in routing"
         marks = {key: value for key, value in (machine.config.get("metadata") or {}).items() if key not in MARKS}
-        state = f"{machine.region} {machine.state} {routing}"
-        yield _named(f"{machine.name} {state} {json.dumps([config, marks], sort_keys=True)}", names)
+        routing = "out of routing" if machine.is_cordoned else "in routing"
+        text = f"{machine.name} {machine.region} {machine.state} {routing} "
+        text += json.dumps([config, marks], sort_keys=True)
+        for id_, name in names.items():
+            text = text.replace(id_, name)
+        yield text
     for volume in volumes:
         yield f"{names[volume.id]} {volume.name} {volume.region} {volume.size_gb}"
     for address in emulator.world.apps["web"].addresses.values():
         yield f"address {address.type}"
-
-
-def _named(text: str, names: Mapping[str, str]) -> str:
-    for id_, name in names.items():
-        text = text.replace(id_, name)
-    return text
 
 
 def main(cases: Iterable[Case], every: int, map_: Callable[..., Any]) -> int:
@@ -170,14 +218,12 @@ def _one(after: int, *, case: Case) -> End:
     return run_virtual(killed(case, after))
 
 
-def option(name: str, default: str) -> str:
-    """Read an option of the command line."""
-    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else default
-
-
 if __name__ == "__main__":
-    from benchmarks.killed_app import changes  # it needs Case
-
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.killed")
+    parser.add_argument("--machines", type=int, default=30, help="of the fleet that is updated")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="kill after every N-th request only")
+    parser.add_argument("--app", action="store_true", help="an app of three process groups")
+    options = parser.parse_args()
     with ProcessPoolExecutor() as pool:
-        cases = changes() if "--app" in sys.argv else strategies(int(option("--machines", "30")))
-        sys.exit(bool(main(cases, int(option("--every", "1")), pool.map)))
+        cases = changes() if options.app else strategies(options.machines)
+        sys.exit(bool(main(cases, options.every, pool.map)))

@@ -6,20 +6,20 @@ and brings the fleet to its end. `benchmarks.killed` does the same after every s
 """
 
 import asyncio
-import os
 import random
 import sys
 from collections import Counter
 
 from attrs import frozen
 
+from benchmarks.children import Child, spawned
 from benchmarks.flight import STRATEGIES
 from flyasync import Emulator
 from flyasync.models.image import without_digest
 
-REGIONS = "iad,lhr,nrt"
 HASTE = {"canary": ("--soak", "2"), "bluegreen": ("--drain", "1")}
 MACHINES = 9
+OPTIONS = ("--region", "iad,lhr,nrt", "--count", "3", "--port", "8080", "--check", "/health", "--smoke-check", "1")
 
 
 @frozen(kw_only=True)
@@ -40,19 +40,21 @@ class Result:
 async def kill(strategy: str, seed: int, *, speed: float = 1.0) -> Result:
     """Deploy v1, kill the deploy of v2, run it again; leases, boots and checks pass `speed` times as fast."""
     update = ("--image", "shop:2", "--strategy", strategy, *HASTE.get(strategy, ()))
-    draw = random.Random(f"{strategy} {seed}")
+    after = random.Random(f"{strategy} {seed}").randint(5, 60)
     async with Emulator(seed=seed, boot=(0.2, 0.6), latency=(0.005, 0.03), speed=speed) as emulator:
-        assert await _run(emulator, "--create-app", "personal", "--image", "shop:1", "--strategy", "immediate") == 0
+
+        async def run(*options: str, until: int | None = None) -> int:
+            command = ("-m", "flyasync", "deploy", "web", *OPTIONS, *options)
+            async with spawned("deploy", *command, env=emulator.environment(), is_quiet=True) as child:
+                if until is not None:
+                    await _killed(child, emulator, until)
+                return await child.process.wait()
+
+        assert await run("--create-app", "personal", "--image", "shop:1", "--strategy", "immediate") == 0
         begun = len(emulator.log)
-        first = await _start(emulator, *update)
-        after = draw.randint(5, 60)
-        while len(emulator.log) - begun < after and first.returncode is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)  # real time, and another process
-        if first.returncode is None:
-            first.kill()
-        await first.wait()
+        await run(*update, until=begun + after)
         requests = len(emulator.log) - begun
-        status = await _run(emulator, *update)
+        status = await run(*update)
         await asyncio.sleep(1)  # what is being destroyed is gone then
         alive = [each for each in emulator.world.machines.values() if not each.is_destroyed]
         return Result(
@@ -63,19 +65,10 @@ async def kill(strategy: str, seed: int, *, speed: float = 1.0) -> Result:
         )
 
 
-async def _start(emulator: Emulator, *options: str) -> asyncio.subprocess.Process:
-    command = [sys.executable, "-m", "flyasync", "deploy", "web", "--region", REGIONS, "--count", "3", *options]
-    command += ["--port", "8080", "--check", "/health", "--smoke-check", "1"]
-    return await asyncio.create_subprocess_exec(
-        *command,
-        env={**os.environ, **emulator.environment()},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-
-
-async def _run(emulator: Emulator, *options: str) -> int:
-    return await (await _start(emulator, *options)).wait()
+async def _killed(child: Child, emulator: Emulator, requests: int) -> None:
+    while len(emulator.log) < requests and child.is_running:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)  # real time, and another process
+    await child.kill()
 
 
 async def main(kills: int) -> int:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from benchmarks import killed, killed_app, rolling, sigkill
+from benchmarks import killed, rolling, sigkill
 from flyasync.testing import run_virtual
 
 
@@ -25,6 +25,6 @@ def test_a_command_killed_at_a_random_moment_is_taken_up_by_the_next_one() -> No
 def test_an_app_of_three_groups_comes_out_the_same_after_a_kill(
     name: str, every: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cases = [case for case in killed_app.changes() if case.name == name]
+    cases = [case for case in killed.changes() if case.name == name]
     assert killed.main(cases, every, map) == 0
     assert "came out the same" in capsys.readouterr().out
