@@ -60,8 +60,8 @@ class Command:
         async with Emulator(seed=3, boot=(boot, boot), latency=LATENCY, retired=()) as emulator:
             apps.create(emulator.world, "web", org_slug="personal", network="")
             with tempfile.TemporaryDirectory() as folder:
-                Path(folder, "fly.toml").write_text(toml)  # noqa: ASYNC240 - once, and small
-                box = Sandbox(self.path, emulator, folder)
+                box = Sandbox(self.path, emulator, Path(folder))
+                (box.folder / "fly.toml").write_text(toml)
                 if first:
                     made = await box.run(*first)
                     assert made.status == 0, made.output
