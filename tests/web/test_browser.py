@@ -5,6 +5,7 @@ import os
 import queue
 from collections.abc import Callable, Coroutine
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -232,6 +233,9 @@ def test_the_report_is_a_recording_that_loads_nothing(
     assert tab.page.locator("#failure-list").inner_text() == watched.page.locator("#failure-list").inner_text()
     assert tab.requests == [saved.as_uri()]
     assert tab.overflow <= 0
+    ticks = tab.page.locator(".axis span:visible").evaluate_all("all => all.map(it => it.getBoundingClientRect())")
+    assert len(ticks) >= 2
+    assert all(one["right"] <= other["left"] for one, other in pairwise(ticks))
     assert tab.serious() == []
     assert tab.faults == []
     tab.shoot(f"report-{viewport['width']}")

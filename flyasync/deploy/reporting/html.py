@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # only for annotations: a report makes its page, so it import
 _PHASES: Mapping[str, Phase] = {str(phase): phase for phase in Phase}
 
 MOST_TICKS = 8
+NARROW_TICKS = 4
+"""How many ticks of the time axis are labelled, at most: on a wide page, and on a narrow one."""
+
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 """The possible distances between ticks of the time axis, in seconds."""
 
@@ -182,9 +185,16 @@ def _timeline(report: "DeployReport", depth: int) -> Html:
     # The axis covers the whole deploy, or the time until the last phase of a machine if that is longer.
     span = max(0.1, report.seconds, *(moment.at for machine in _all(report) for moment in machine.moments))
     step = next((step for step in STEPS if span / step <= MOST_TICKS), span / MOST_TICKS)
+    numbers = range(int(0.96 * span / step) + 1)
+    every = -(-len(numbers) // NARROW_TICKS)
     ticks = [
-        tag("span", f"{number * step:g} s", style=f"left:{_percent(number * step / span)}")
-        for number in range(int(0.96 * span / step) + 1)
+        tag(
+            "span",
+            f"{number * step:g} s",
+            style=f"left:{_percent(number * step / span)}",
+            class_="minor" if number % every else "",
+        )
+        for number in numbers
     ]
     axis = tag("th", tag("div", *ticks), class_="axis")
     names = [tag("th", "machine", class_="name"), axis, tag("th", "result", class_="result"), tag("th", "id")]

@@ -41,6 +41,7 @@ export class Page {
     this.lanes.reset();
     this.log.reset();
     this.ticked = -TICK;
+    this.isShown = true;
     this.apply(events);
   }
 
@@ -67,8 +68,11 @@ export class Page {
       this.map.update(machine);
       this.lanes.update(machine);
     }
-    // The layout of the map waits for the last of many new machines.
-    if (!this.fleet.changed.size) this.map.draw();
+    if (this.fleet.changed.size) return;
+    // The layout of the map, and the order of the lanes, wait for the last of many new machines.
+    this.map.draw();
+    if (this.isShown) this.ticked = -TICK;
+    this.isShown = false;
   }
 
   drawLists(time) {
@@ -117,13 +121,10 @@ export class Page {
 
   announce(time) {
     const {fleet} = this;
-    const {all, done, failed} = fleet.countAll();
     const last = [...fleet.failures.values()].pop();
-    const left = timeLeft(fleet.remaining, this.clock());
-    const text = fleet.status
-      ? `${fleet.status}. ${fleet.summary}`
-      : `${done} of ${all} done${failed ? `, ${failed} failed, the last one ${last.title}` : ''}${left ? `, ${left}` : ''}`;
-    if (all && byId('announcement').textContent !== text) {
+    const parts = [byId('count').textContent, last && `the last failure is ${last.title}`, timeLeft(fleet.remaining, this.clock())];
+    const text = fleet.status ? `${fleet.status}. ${fleet.summary}` : parts.filter(Boolean).join(', ');
+    if (fleet.machines.size && byId('announcement').textContent !== text) {
       this.announced = time;
       write(byId('announcement'), text);
     }
