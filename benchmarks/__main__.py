@@ -11,17 +11,13 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table as Drawn
-
-from benchmarks.table import Table
+from benchmarks.table import Table, show
 
 NAMES = {
     "launch": "time until N machines run, against what one would write without flyasync",
@@ -33,7 +29,25 @@ NAMES = {
     "emulator": "CPU of a request to the emulator, against a bare handler, json.dumps and mudflaps",
     "growth": "CPU and memory for each machine, from ten to 100,000 and from one app to 10,000",
 }
-WIDTH = 150
+OTHERS = {
+    "deploy": "time to run, fallbacks, and creates that happen exactly once",
+    "rolling": "an update of 300 machines meets one failing check, and is undone",
+    "flight": "every strategy on every bad day; judged by what the emulator holds",
+    "killed": "a deploy killed after each of its requests, then run again",
+    "sigkill": "the command killed by SIGKILL, in real time, then run again",
+    "estimate": "how close the estimates of a deploy come",
+    "replay": "failing deploys, recorded and run again",
+    "bulk": "1,000 apps over a Dask cluster of which one process is killed",
+    "scaling": "apps by one, two and four workers; 100,000 apps in virtual time",
+    "budget": "one rate limit for many processes, by files and by a server",
+    "pool": "machines on demand: what they cost, and a storm of kills",
+    "emulator_state": "the emulator killed under load, and what its state file costs",
+    "flyctl_commands": "which commands of flyctl work against the emulator",
+    "flyctl_deploys": "flyctl deploys to the emulator, and is interrupted",
+    "official_clients": "fly-autoscaler and Terraform against the emulator",
+    "web": "the live page in Chromium: work and CPU of a frame",
+}
+"""Those with a command of their own, `python -m benchmarks.NAME`; its module's docstring says what is measured."""
 INTERRUPTED = 130
 
 Measure = Callable[..., Iterable[Table]]
@@ -51,7 +65,9 @@ def main(words: list[str]) -> int:
 
 
 def _options(words: list[str]) -> argparse.Namespace:
-    told = "\n".join(f"  {name:10} {what}" for name, what in NAMES.items())
+    told = "\n".join(f"  {name:17} {what}" for name, what in NAMES.items())
+    told += "\n\nWith a command of their own, python -m benchmarks.NAME:\n"
+    told += "\n".join(f"  {name:17} {what}" for name, what in OTHERS.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", epilog=told, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -109,39 +125,6 @@ def _as_json(name: str, tables: Iterable[Table], seconds: float) -> dict[str, An
         "seconds": round(seconds, 1),
         "tables": [table.as_json() for table in tables],
     }
-
-
-def show(table: Table) -> None:
-    """Print a table for people: goals beside the figures, and below it why any was missed."""
-    console = Console(width=WIDTH, highlight=False, markup=False)
-    console.print(_drawn(table))
-    for line in (*table.notes, *_misses(table)):
-        console.print(Padding(line, (0, 0, 0, 2)))
-    sys.stdout.flush()
-
-
-def _misses(table: Table) -> Iterator[str]:
-    """Say why goals are missed, each reason once."""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for row, goal in table.missed:
-        reasons.setdefault((f"{goal.column} {goal}", goal.why or "no reason is known"), []).append(row.name)
-    for (bound, why), rows in reasons.items():
-        yield f"missed {bound} by {', '.join(rows)}: {why}"
-
-
-def _drawn(table: Table) -> Drawn:
-    drawn = Drawn(title=table.title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-    drawn.add_column(table.subject)
-    for column in table.columns:
-        drawn.add_column(column.title, justify="right", no_wrap=True)
-    has_goals = any(row.goals for row in table.rows)
-    if has_goals:
-        drawn.add_column("goal")
-    for row in table.rows:
-        figures = [column.write(row.figures.get(column.name)) for column in table.columns]
-        marks = [f"{goal.column} {goal}: {'met' if is_met else 'MISSED'}" for goal, is_met in row.verdicts()]
-        drawn.add_row(row.name, *figures, *(["\n".join(marks)] if has_goals else []))
-    return drawn
 
 
 if __name__ == "__main__":

@@ -2,10 +2,16 @@
 
 import math
 import statistics
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from attrs import field, frozen
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table as Drawn
+
+WIDTH = 150
 
 
 @frozen
@@ -157,3 +163,36 @@ def _plain(figure: Figure) -> Any:
 
 def _why(goal: Goal, *, is_met: bool) -> dict[str, str]:
     return {} if is_met or not goal.why else {"why": goal.why}
+
+
+def show(table: Table) -> None:
+    """Print a table for people: goals beside the figures, and below it why any was missed."""
+    console = Console(width=WIDTH, highlight=False, markup=False)
+    console.print(_drawn(table))
+    for line in (*table.notes, *_misses(table)):
+        console.print(Padding(line, (0, 0, 0, 2)))
+    sys.stdout.flush()
+
+
+def _misses(table: Table) -> Iterator[str]:
+    """Say why goals are missed, each reason once."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row, goal in table.missed:
+        reasons.setdefault((f"{goal.column} {goal}", goal.why or "no reason is known"), []).append(row.name)
+    for (bound, why), rows in reasons.items():
+        yield f"missed {bound} by {', '.join(rows)}: {why}"
+
+
+def _drawn(table: Table) -> Drawn:
+    drawn = Drawn(title=table.title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    drawn.add_column(table.subject)
+    for column in table.columns:
+        drawn.add_column(column.title, justify="right", no_wrap=True)
+    has_goals = any(row.goals for row in table.rows)
+    if has_goals:
+        drawn.add_column("goal")
+    for row in table.rows:
+        figures = [column.write(row.figures.get(column.name)) for column in table.columns]
+        marks = [f"{goal.column} {goal}: {'met' if is_met else 'MISSED'}" for goal, is_met in row.verdicts()]
+        drawn.add_row(row.name, *figures, *(["\n".join(marks)] if has_goals else []))
+    return drawn

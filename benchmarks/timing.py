@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from benchmarks.table import Spread
@@ -15,39 +15,38 @@ Taken = Mapping[str, Sequence[float]]
 def alternate(
     subjects: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
 ) -> Taken:
-    """Run each subject once a round; the first round is for warming up and counts for nothing.
-
-    `clock` says how many seconds have been used: of the CPU, by this process, unless another is given.
-    """
+    """Run each subject once a round; `clock` says how many seconds have been used: of the CPU, by this process."""
     taken: dict[str, list[float]] = {name: [] for name in subjects}
-    for number in range(rounds + 1):
-        for name, subject in _turned(subjects, number):
-            gc.collect()
-            began = clock()
-            subject()
-            if number:
-                taken[name].append(clock() - began)
+    for name, subject, is_counted in _turns(subjects, rounds):
+        began = clock()
+        subject()
+        if is_counted:
+            taken[name].append(clock() - began)
     return taken
 
 
 async def alternate_tasks(subjects: Mapping[str, Callable[[], Awaitable[object]]], rounds: int) -> Taken:
     """Do the same with subjects that are awaited."""
     taken: dict[str, list[float]] = {name: [] for name in subjects}
-    for number in range(rounds + 1):
-        for name, subject in _turned(subjects, number):
-            gc.collect()
-            began = time.process_time()
-            await subject()
-            if number:
-                taken[name].append(time.process_time() - began)
+    for name, subject, is_counted in _turns(subjects, rounds):
+        began = time.process_time()
+        await subject()
+        if is_counted:
+            taken[name].append(time.process_time() - began)
     return taken
 
 
-def _turned(subjects: Mapping[str, Subject], number: int) -> list[tuple[str, Subject]]:
-    """Begin each round with another one, so that none always follows the same neighbour."""
+def _turns(subjects: Mapping[str, Subject], rounds: int) -> Iterator[tuple[str, Subject, bool]]:
+    """Begin each round with another one, so that none always follows the same neighbour.
+
+    The first round is for warming up and counts for nothing.
+    """
     order = list(subjects.items())
-    first = number % len(order)
-    return [*order[first:], *order[:first]]
+    for number in range(rounds + 1):
+        first = number % len(order)
+        for name, subject in (*order[first:], *order[:first]):
+            gc.collect()
+            yield name, subject, number > 0
 
 
 def spread(taken: Taken, subject: str, *, per: float = 1.0) -> Spread:

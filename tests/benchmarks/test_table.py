@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import NAMES, main, show
+from benchmarks.__main__ import NAMES, OTHERS, main
 from benchmarks.picture import draw
-from benchmarks.table import Column, Figure, Goal, Plot, Row, Spread, Table
+from benchmarks.table import Column, Figure, Goal, Plot, Row, Spread, Table, show
 from benchmarks.timing import alternate, alternate_tasks, ratio, spread
 
 COLUMNS = [Column(name="machines", form=","), Column(name="ms", form=".1f", is_spread=True), Column(name="whose")]
@@ -132,3 +132,14 @@ def test_what_there_is_not_cannot_be_measured(capsys: pytest.CaptureFixture[str]
     assert exit_.value.code == 2
     assert "there is no benchmark 'speed'" in (error := capsys.readouterr().err)
     assert all(name in error for name in NAMES)
+
+
+def test_the_help_names_each_benchmark_and_its_page_says_how_it_is_run(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    named = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+    assert named >= {*NAMES, *OTHERS}
+    for name in OTHERS:
+        page = Path(f"benchmarks/{name}.py")
+        text = (page if page.exists() else page.with_suffix("") / "__main__.py").read_text()
+        assert f"-m benchmarks.{name}" in text.split('"""')[1]
