@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -20,16 +20,11 @@ from benchmarks.children import Child, spawned
 
 @define(eq=False)
 class Worker:
-    """A process, and what it has told so far."""
+    """A process, and what it has told so far, by the word of it."""
 
     child: Child
     order: Order
-    turns: list[Turn] = field(factory=list)
-    calls: Counter[str] = field(factory=Counter)
-    left: list[tuple[str, int]] = field(factory=list)
-    lost: list[int] = field(factory=list)
-    reasons: list[str] = field(factory=list)
-    back: list[int] = field(factory=list)
+    told: defaultdict[str, list[Any]] = field(factory=lambda: defaultdict(list))
     is_ready: asyncio.Event = field(factory=asyncio.Event)
     is_over: asyncio.Event = field(factory=asyncio.Event)
 
@@ -37,11 +32,16 @@ class Worker:
     def pid(self) -> int:
         return self.child.process.pid
 
+    @property
+    def back(self) -> list[int]:
+        """When it had the limits back."""
+        return [at for (at,) in self.told["back"]]
+
     def missing(self, call: str | None = None) -> int:
         """Count the turns, or the calls of that name, that have come to nothing."""
         if call is None:
-            return self.order.turns - len(self.turns)
-        return {"get": self.order.gets, "list": self.order.lists}[call] - self.calls[call]
+            return self.order.turns - len(self.told["turn"])
+        return {"get": self.order.gets, "list": self.order.lists}[call] - self.told["call"].count([call])
 
     async def listen(self) -> None:
         """Note what it tells, to its end."""
@@ -50,22 +50,9 @@ class Worker:
         self.is_over.set()
 
     def _note(self, word: str, *rest: Any) -> None:
-        match word:
-            case "turn":
-                self.turns.append(Turn(self.pid, *rest))
-            case "call":
-                self.calls[rest[0]] += 1
-            case "left":
-                self.left.append((rest[0], rest[1]))
-            case "lost":
-                self.lost.append(rest[0])
-                self.reasons.append(rest[1])
-            case "back":
-                self.back.append(rest[0])
-            case "ready":
-                self.is_ready.set()
-            case "done":
-                self.is_over.set()
+        self.told[word].append([*rest])
+        if event := {"ready": self.is_ready, "done": self.is_over}.get(word):
+            event.set()
 
 
 @define(eq=False)
@@ -90,7 +77,8 @@ class Crew:
 
     def turns(self) -> list[Turn]:
         """Give all turns of all of them, in the order in which they left."""
-        return sorted((turn for worker in self.workers for turn in worker.turns), key=lambda turn: turn.left)
+        turns = (Turn(worker.pid, *each) for worker in self.workers for each in worker.told["turn"])
+        return sorted(turns, key=lambda turn: turn.left)
 
     def alive(self) -> list[Worker]:
         """Give those that were not killed."""

@@ -115,7 +115,7 @@ def _arrived(emulator: Emulator) -> dict[str, list[Turn]]:
 
 def _asked(row: Row, name: str, team: Crew, arrived: list[Turn], outage: Outage | None) -> Seen:
     turns = [turn for turn in arrived if turn.decided >= team.start]
-    left = [at for worker in team.workers for what, at in worker.left if what == f"machines.{name}"]
+    left = [at for worker in team.workers for what, at in worker.told["left"] if what == f"machines.{name}"]
     return Seen(
         title=f"{row.name}, {name}",
         backing=row.backing,

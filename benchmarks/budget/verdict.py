@@ -95,12 +95,11 @@ class Seen:
         if outage and self.recovery is None:
             yield "the full rate does not come back"
         if outage and outage.told is not None:
-            alive, told = self.crew.alive(), outage.told
-            if wrong := [worker for worker in alive if {len(worker.lost), len(worker.back)} != {told}]:
-                counts = sorted({(len(worker.lost), len(worker.back)) for worker in wrong})
-                reasons = sorted({worker.reasons[-1] for worker in wrong if worker.reasons})
-                which = f"{len(wrong)} of {len(alive)}"
-                yield f"{which} lose them and have them back {counts} times, not {told}; {reasons}"
+            counts = [(len(worker.told["lost"]), len(worker.back)) for worker in self.crew.alive()]
+            if wrong := [each for each in counts if set(each) != {outage.told}]:
+                reasons = sorted({reason for worker in self.crew.alive() for _, reason in worker.told["lost"][-1:]})
+                times = f"{sorted(set(wrong))} times, not {outage.told}"
+                yield f"{len(wrong)} of {len(counts)} lose them and have them back {times}; {reasons}"
 
     def slow(self) -> Iterator[str]:
         """Name the promises that are broken, and that a busy host may break."""
@@ -120,7 +119,7 @@ class Seen:
         most, fewest = self.shares or (0, 0)
         even = f"{most}/{fewest} {most / max(1, fewest):.2f}" if self.shares else "-"
         alive = self.crew.alive()
-        told = f"{sum(len(each.lost) for each in alive)}/{sum(len(each.back) for each in alive)}"
+        told = f"{sum(len(each.told['lost']) for each in alive)}/{sum(len(each.back) for each in alive)}"
         return (
             f"{self.title:30} {self.backing:7} {self.grants:5} / {self.ideal:5.0f} {self.grants / self.ideal:6.3f} "
             f"{self.peak:7.2f} {self.peak_left:7.2f} {self.burst:6} {even:>16} {self.missing:7} "
