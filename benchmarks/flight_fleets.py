@@ -173,45 +173,48 @@ def _differences(one: Any, other: Any, at: str = "") -> Iterator[str]:
         yield f"{at} is {other!r} instead of {one!r}"
 
 
+def _config(**fields: Any) -> Json:
+    """Give the config of a machine that flyctl has made, with these fields."""
+    return {"image": OLD, "guest": _GUEST, "metadata": _FLYCTL, **fields}
+
+
+_TLS = {"port": 443, "handlers": ["tls", "http"]}
+_UP = {
+    "type": "http",
+    "port": 8080,
+    "method": "GET",
+    "path": "/up",
+    "interval": "10s",
+    "timeout": "2s",
+    "grace_period": "15s",
+    "headers": [{"name": "X-Forwarded-Proto", "values": ["https"]}],
+}
+_WEB = {
+    "protocol": "tcp",
+    "internal_port": 8080,
+    "autostop": "off",
+    "autostart": True,
+    "min_machines_running": 1,
+    "concurrency": {"type": "requests", "soft_limit": 20, "hard_limit": 25},
+    "ports": [
+        {"port": 80, "handlers": ["http"], "force_https": True},
+        {**_TLS, "tls_options": {"alpn": ["h2"]}},
+    ],
+    "checks": [_UP],
+}
 WEB = Fleet(
-    member={
-        "image": OLD,
-        "guest": _GUEST,
-        "env": {"PRIMARY_REGION": "iad", "FLY_PROCESS_GROUP": "app", "PORT": "8080"},
-        "metadata": _FLYCTL,
-        "init": {"cmd": ["bin/web", "--bind", "::"], "swap_size_mb": 512},
-        "restart": {"policy": "on-failure", "max_retries": 10},
-        "stop_config": {"timeout": "30s", "signal": "SIGTERM"},
-        "services": [
-            {
-                "protocol": "tcp",
-                "internal_port": 8080,
-                "autostop": "off",
-                "autostart": True,
-                "min_machines_running": 1,
-                "concurrency": {"type": "requests", "soft_limit": 20, "hard_limit": 25},
-                "ports": [
-                    {"port": 80, "handlers": ["http"], "force_https": True},
-                    {"port": 443, "handlers": ["tls", "http"], "tls_options": {"alpn": ["h2"]}},
-                ],
-                "checks": [
-                    {
-                        "type": "http",
-                        "port": 8080,
-                        "method": "GET",
-                        "path": "/up",
-                        "interval": "10s",
-                        "timeout": "2s",
-                        "grace_period": "15s",
-                        "headers": [{"name": "X-Forwarded-Proto", "values": ["https"]}],
-                    }
-                ],
-            },
+    member=_config(
+        env={"PRIMARY_REGION": "iad", "FLY_PROCESS_GROUP": "app", "PORT": "8080"},
+        init={"cmd": ["bin/web", "--bind", "::"], "swap_size_mb": 512},
+        restart={"policy": "on-failure", "max_retries": 10},
+        stop_config={"timeout": "30s", "signal": "SIGTERM"},
+        services=[
+            _WEB,
             {"protocol": "udp", "internal_port": 5353, "ports": [{"start_port": 5300, "end_port": 5399}]},
         ],
-    },
+    ),
     beside={
-        "worker-old": {"image": OLD, "guest": _GUEST, "metadata": {**_FLYCTL, "fly_process_group": "worker"}},
+        "worker-old": _config(metadata={**_FLYCTL, "fly_process_group": "worker"}),
         "console-old": {"image": "debian:12", "guest": _GUEST, "auto_destroy": True},
     },
     states=lambda builder: builder.with_service(internal_port=8080).with_env(Z="1"),
@@ -220,100 +223,71 @@ WEB = Fleet(
 """An app of flyctl's, with a worker and a console beside it; the deploy states a service that is there already."""
 
 WORKERS = Fleet(
-    member={
-        "image": OLD,
-        "guest": _GUEST,
-        "env": {"PRIMARY_REGION": "iad", "FLY_PROCESS_GROUP": "app", "QUEUE": "mail"},
-        "metadata": _FLYCTL,
-        "init": {"exec": ["bin/worker", "--all"], "tty": False},
-        "restart": {"policy": "always"},
-        "checks": {
-            "alive": {"type": "http", "port": 9090, "path": "/alive", "interval": "5s", "grace_period": "8s"},
-        },
-        "metrics": {"port": 9091, "path": "/metrics"},
-    },
+    member=_config(
+        env={"PRIMARY_REGION": "iad", "FLY_PROCESS_GROUP": "app", "QUEUE": "mail"},
+        init={"exec": ["bin/worker", "--all"], "tty": False},
+        restart={"policy": "always"},
+        checks={"alive": {"type": "http", "port": 9090, "path": "/alive", "interval": "5s", "grace_period": "8s"}},
+        metrics={"port": 9091, "path": "/metrics"},
+    ),
     beside={
-        "standby-old": {
-            "image": OLD,
-            "guest": _GUEST,
-            "env": {"QUEUE": "mail", "FLY_STANDBY_FOR": "iad-0-old"},
-            "metadata": _FLYCTL,
-            "init": {"exec": ["bin/worker", "--all"]},
-            "standbys": ["the first"],
-        },
-        "nightly-old": {
-            "image": OLD,
-            "guest": _GUEST,
-            "metadata": _FLYCTL,
-            "init": {"cmd": ["bin/report"]},
-            "schedule": "daily",
-        },
+        "standby-old": _config(
+            env={"QUEUE": "mail", "FLY_STANDBY_FOR": "iad-0-old"},
+            init={"exec": ["bin/worker", "--all"]},
+            standbys=["the first"],
+        ),
+        "nightly-old": _config(init={"cmd": ["bin/report"]}, schedule="daily"),
     },
 )
 """Workers without services, of which one has a standby, and a machine that the platform starts daily."""
 
 VOLUMES = Fleet(
-    member={
-        "image": OLD,
-        "guest": _GUEST,
-        "env": {"PGDATA": "/data/pg"},
-        "metadata": {"fly_process_group": "app", "role": "db"},
-        "init": {},
-        "mounts": [{"path": "/data", "name": "data", "size_gb": 3, "extend_threshold_percent": 80, "encrypted": True}],
-        "services": [{"protocol": "tcp", "internal_port": 5432, "ports": [{"port": 5432, "handlers": ["pg_tls"]}]}],
-    },
+    member=_config(
+        env={"PGDATA": "/data/pg"},
+        metadata={"fly_process_group": "app", "role": "db"},
+        init={},
+        mounts=[{"path": "/data", "name": "data", "size_gb": 3, "extend_threshold_percent": 80, "encrypted": True}],
+        services=[{"protocol": "tcp", "internal_port": 5432, "ports": [{"port": 5432, "handlers": ["pg_tls"]}]}],
+    ),
     states=lambda builder: builder.with_env(PGDATA="/data/pg2"),
     adds={"env": {"PGDATA": "/data/pg2"}},
     volume="data",
 )
 """Databases with a volume each, made by a script that knows the API."""
 
-ASLEEP = Fleet(
-    member={
-        "image": OLD,
-        "guest": _GUEST,
-        "metadata": _FLYCTL,
-        "init": {},
-        "services": [
-            {
-                "protocol": "tcp",
-                "internal_port": 8080,
-                "autostop": "stop",
-                "autostart": True,
-                "min_machines_running": 0,
-                "ports": [{"port": 443, "handlers": ["tls", "http"]}],
-                "checks": [{"type": "tcp", "interval": "15s", "timeout": "10s", "grace_period": "5s"}],
-            }
-        ],
-    },
-    stopped=1,
-)
+_ASLEEP = {
+    "protocol": "tcp",
+    "internal_port": 8080,
+    "autostop": "stop",
+    "autostart": True,
+    "min_machines_running": 0,
+    "ports": [_TLS],
+    "checks": [{"type": "tcp", "interval": "15s", "timeout": "10s", "grace_period": "5s"}],
+}
+ASLEEP = Fleet(member=_config(init={}, services=[_ASLEEP]), stopped=1)
 """An app of which the proxy has stopped some machines, for there is little traffic."""
 
 ALL_ASLEEP = evolve(ASLEEP, stopped=EACH)
 """An app without any traffic."""
 
 ODD = Fleet(
-    member={
-        "image": OLD,
-        "guest": {**_GUEST, "kernel_args": ["quiet"], "persist_rootfs": "never"},
-        "env": {"EMPTY": "", "A.B": "dots"},
-        "metadata": {"fly_process_group": "app", "": "nameless", "a.b": "dots"},
-        "init": {"entrypoint": ["/init"], "kernel_args": ["ro"]},
-        "auto_destroy": False,
-        "dns": {"skip_registration": True, "nameservers": ["fdaa::3"]},
-        "files": [{"guest_path": "/etc/a", "raw_value": "YQ==", "mode": 420}],
-        "processes": [{"cmd": ["sidecar"], "env": {"ONLY": "here"}, "user": "nobody"}],
-        "statics": [{"guest_path": "/srv", "url_prefix": "/static", "index_document": "index.html"}],
-        "checks": {
-            "port": {"type": "tcp", "port": 1, "interval": 10_000_000_000, "timeout": "1s", "kind": "readiness"}
-        },
-        "services": [
+    member=_config(
+        guest={**_GUEST, "kernel_args": ["quiet"], "persist_rootfs": "never"},
+        env={"EMPTY": "", "A.B": "dots"},
+        metadata={"fly_process_group": "app", "": "nameless", "a.b": "dots"},
+        init={"entrypoint": ["/init"], "kernel_args": ["ro"]},
+        auto_destroy=False,
+        dns={"skip_registration": True, "nameservers": ["fdaa::3"]},
+        files=[{"guest_path": "/etc/a", "raw_value": "YQ==", "mode": 420}],
+        processes=[{"cmd": ["sidecar"], "env": {"ONLY": "here"}, "user": "nobody"}],
+        statics=[{"guest_path": "/srv", "url_prefix": "/static", "index_document": "index.html"}],
+        checks={"port": {"type": "tcp", "port": 1, "interval": 10_000_000_000, "timeout": "1s", "kind": "readiness"}},
+        services=[
             {"protocol": "tcp", "internal_port": 1, "ports": [{"port": 1001}], "force_instance_key": None},
             {"protocol": "tcp", "internal_port": 1, "ports": [{"port": 1002, "http_options": {"compress": True}}]},
         ],
-        "next_year": {"nobody": ["knows", {"this": None}]},
-    },
+        next_year={"nobody": ["knows", {"this": None}]},
+    ),
     states=lambda builder: builder.with_metadata(team="shop").with_check("up", Check(type="tcp", port=1, interval=10)),
     adds={"metadata": {"team": "shop"}, "checks": {"up": {"type": "tcp", "port": 1, "interval": "10s"}}},
 )
