@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 from benchmarks.limiter_subjects import AIOLIMITER, FLYASYNC, PYRATE, TO_AIOLIMITER, Pace, Subject, Turn
-from benchmarks.table import Column, Figure, Goal, Plot, Row, Table
+from benchmarks.table import Column, Figure, Goal, Plot, Row, Table, number
 from benchmarks.timing import alternate, ratio, spread
 from flyasync.testing import VirtualTimeLoop, run_virtual
 
@@ -15,7 +15,6 @@ BY_WAITER = [AIOLIMITER, FLYASYNC, PYRATE]
 
 def waiters(counts: Sequence[int], rounds: int) -> Table:
     """Measure what a turn costs when many wait for it, and whether the rate is used."""
-    rows = [row for count in counts for row in _waiter_rows(count, rounds)]
     return Table(
         title="Waiters for one key at 100/s, all there from the start: us of CPU for each, with the task that waits",
         subject="limiter",
@@ -25,7 +24,7 @@ def waiters(counts: Sequence[int], rounds: int) -> Table:
             Column(name=TO_AIOLIMITER, form=".2f", is_spread=True),
             Column(name="last / ideal", form=".3f"),
         ],
-        rows=rows,
+        rows=[row for count in counts for row in _waiter_rows(count, rounds)],
         notes=["`last / ideal`: when the last one got its turn, over when the rate allows it at the earliest."],
         plot=Plot(
             title="CPU of a turn, by how many wait for the same key",
@@ -33,7 +32,7 @@ def waiters(counts: Sequence[int], rounds: int) -> Table:
             up="microseconds",
             column="us",
             series=lambda row: row.name,
-            place=lambda row: _number(row.figures["waiters"]),
+            place=lambda row: number(row.figures["waiters"]),
         ),
     )
 
@@ -68,17 +67,11 @@ async def _last_of(one: Callable[[Pace], Turn], pace: Pace, count: int) -> float
     return loop.time() - start
 
 
-def _number(figure: object) -> float:
-    assert isinstance(figure, int | float)
-    return figure
-
-
 # Arrivals
 
 
 def arrivals(count: int) -> Table:
     """Count who is overtaken while others keep arriving at a busy loop."""
-    rows = [_arrival_row(subject, count) for subject in BY_WAITER]
     return Table(
         title=f"{count:,} who arrive one after the other, at 1,000/s, while the loop is busy with other work",
         subject="limiter",
@@ -87,7 +80,7 @@ def arrivals(count: int) -> Table:
             Column(name="most places lost", form=",d"),
             Column(name="last / ideal", form=".3f"),
         ],
-        rows=rows,
+        rows=[_arrival_row(subject, count) for subject in BY_WAITER],
         notes=[
             "`overtaken`: those who got their turn after somebody who came later. Always the same arrivals, by seed.",
             "Goal: none, for whoever is overtaken may wait for as long as others keep coming.",
@@ -95,19 +88,19 @@ def arrivals(count: int) -> Table:
     )
 
 
+BUSY = Pace(per_second=1000, burst=10)
+
+
 def _arrival_row(subject: Subject, count: int) -> Row:
-    order, last = _arrive(subject, count)
-    ideal = (count - BUSY.burst) / BUSY.per_second
+    with asyncio.Runner(loop_factory=_BusyLoop) as runner:
+        order, last = runner.run(_arrivals(subject.one, count))
     figures = {
         "overtaken": overtaken(order),
         "most places lost": most_lost(order),
-        "last / ideal": last / ideal,
+        "last / ideal": last * BUSY.per_second / (count - BUSY.burst),
     }
     goals = [Goal(column="overtaken", at_most=0, why="somebody passed the line")]
     return Row(name=subject.name, figures=figures, goals=goals if subject is FLYASYNC else ())
-
-
-BUSY = Pace(per_second=1000, burst=10)
 
 
 class _BusyLoop(VirtualTimeLoop):
@@ -117,11 +110,6 @@ class _BusyLoop(VirtualTimeLoop):
 
     def time(self) -> float:
         return super().time() + self.burnt
-
-
-def _arrive(subject: Subject, count: int) -> tuple[Sequence[int], float]:
-    with asyncio.Runner(loop_factory=_BusyLoop) as runner:
-        return runner.run(_arrivals(subject.one, count))
 
 
 async def _arrivals(one: Callable[[Pace], Turn], count: int) -> tuple[Sequence[int], float]:
