@@ -56,16 +56,16 @@ class Exchange(Deadline):
     It also expires `total` seconds after its beginning, but not before it is connected, which is bounded elsewhere.
     """
 
-    __slots__ = ("_loop", "_silence", "_total", "_watch", "ends", "is_poll")
+    __slots__ = ("_ends", "_silence", "_time", "_watch", "is_poll")
 
     def __init__(self, watch: "Watch", *, silence: float, total: float, is_poll: bool) -> None:
-        super().__init__()
-        self._watch, self._silence, self._total, self.is_poll = watch, silence, total, is_poll
-        self._loop = asyncio.get_running_loop()
+        Deadline.__init__(self)  # super() is slower
+        self._time = asyncio.get_running_loop().time
+        self._watch, self._silence, self.is_poll = watch, silence, is_poll
+        self._ends = self._time() + total
 
     def __enter__(self) -> Self:
-        super().__enter__()
-        self.ends = self._loop.time() + self._total
+        Deadline.__enter__(self)
         self._watch.running[self._task] = self
         return self
 
@@ -73,20 +73,21 @@ class Exchange(Deadline):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         del self._watch.running[self._task]
-        super().__exit__(kind, error, traceback)
+        Deadline.__exit__(self, kind, error, traceback)
 
     def hear(self) -> None:
         """Record that the connection has just been made, or that bytes have arrived."""
-        self.when = min(self._loop.time() + self._silence, self.ends)
-        if self.when < self._watch.looks_at:
-            self._watch.look_at(self.when)
+        when = self._time() + self._silence
+        self.when = when = when if when < self._ends else self._ends
+        if when < self._watch.looks_at:
+            self._watch.look_at(when)
 
 
 class Watch:
     """Expires the exchanges of a session that are due. The timer outlasts the first of them, to serve later ones."""
 
     def __init__(self) -> None:
-        self.running: dict[asyncio.Task[Any], Exchange] = {}
+        self.running: dict[asyncio.Task[Any] | None, Exchange] = {}
         """The exchanges, by their tasks."""
         self.looks_at = math.inf
         """When the timer fires."""
@@ -94,8 +95,9 @@ class Watch:
 
     def hear(self) -> None:
         """Record that the connection for the exchange of the current task has just been made."""
-        if (task := asyncio.current_task()) in self.running:
-            self.running[task].hear()
+        exchange = self.running.get(asyncio.current_task())
+        if exchange is not None:
+            exchange.hear()
 
     def look_at(self, when: float) -> None:
         """Set the timer."""

@@ -60,8 +60,8 @@ class Timeouts:
 class Session:
     """One aiohttp session: its connections, its cookies, and the token that is sent with every request, if any.
 
-    Connections are opened on first use. The token is set on each request, not as a default of the session, which
-    aiohttp would also send to a proxy unencrypted. Redirects are not followed, so that the token is sent only to its
+    Connections are opened on first use. Behind a proxy, the token is set on each request, not as a default of the
+    session, which aiohttp would also send to the proxy unencrypted. Redirects are not followed, so that the token is sent only to its
     own host. At most `max_answer` bytes of a response are read. Cookies are kept: with one, the API routes the requests
     of an app to the node that created it, which reads its own writes.
     """
@@ -73,6 +73,7 @@ class Session:
         self.secrets = token.secrets if token else ()
         """The texts to redact: the token and its parts."""
         self._authorized = {"Authorization": token.authorization} if token else {}
+        self._each: dict[str, str] = {}  # headers that are set on each request
         self._max_answer = max_answer
         self._timeouts = timeouts
         self._calls = asyncio.Semaphore(timeouts.calls)
@@ -86,7 +87,7 @@ class Session:
         self._is_closed = False
         self._watch = Watch()
         self._under_way = 0  # the number of running ordinary calls
-        self._no_call = asyncio.Event()  # set whenever the last ordinary call ends
+        self._no_call = asyncio.Event()  # set when the last ordinary call ends after closing
 
     def __repr__(self) -> str:
         state = ", closed" if self._is_closed else ""
@@ -127,7 +128,7 @@ class Session:
                     request.method,
                     URL(f"{self._root}{request.path}{query}", encoded=True),
                     data=request.content,
-                    headers={**self._authorized, **typed, **request.headers},
+                    headers={**self._each, **typed, **request.headers},
                     # aiohttp would send a POST without a body as application/octet-stream.
                     skip_auto_headers=None if typed or request.method == "GET" else ("Content-Type",),
                     allow_redirects=False,
@@ -141,7 +142,7 @@ class Session:
         finally:
             if not is_poll:
                 self._under_way -= 1
-                if not self._under_way:
+                if self._is_closed and not self._under_way:
                     self._no_call.set()
         advice = "Set https_proxy to a URL such as http://host:port"
         text = "the proxy in the environment is not an http URL"
@@ -176,7 +177,6 @@ class Session:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace):
                     if self._under_way:
-                        self._no_call.clear()
                         await self._no_call.wait()
         finally:
             self._watch.close()
@@ -191,16 +191,19 @@ class Session:
             connector = WatchedUnix(self._watch, self._base_url.removeprefix(SOCKET), limit=0, force_close=True)
         else:
             connector = WatchedTCP(self._watch, limit=0, keepalive_timeout=15)
+        proxy = _proxy(url)
+        if proxy is not None:
+            self._each = self._authorized
         self._client = aiohttp.ClientSession(
             connector=connector,
             # All but the time for making a connection is bounded by the watch.
             timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect),
             # By default, aiohttp ignores cookies from an IP address, such as an emulator's.
             cookie_jar=aiohttp.CookieJar(unsafe=ip_of(url.hostname or "") is not None),
-            headers={"User-Agent": AGENT},
+            headers={"User-Agent": AGENT, **({} if proxy else self._authorized)},
             middlewares=(_send_once,),
             # Not trust_env: it would also replace the token by a password from ~/.netrc, and use a thread per call.
-            proxy=_proxy(url),
+            proxy=proxy,
         )
         return self._client
 
