@@ -77,8 +77,7 @@ class Exchange(Deadline):
 
     def hear(self) -> None:
         """Record that the connection has just been made, or that bytes have arrived."""
-        when = self._time() + self._silence
-        self.when = when = when if when < self._ends else self._ends
+        self.when = when = min(self._time() + self._silence, self._ends)
         if when < self._watch.looks_at:
             self._watch.look_at(when)
 

@@ -136,7 +136,7 @@ class Request:
         return Unreadable(self.operation, self.subject, message, advice=advice, may_have_happened=self.changes)
 
 
-@define(kw_only=True)
+@define
 class Response:
     """A response: its status, its headers by lower-case name, and the bytes of its body."""
 

@@ -61,9 +61,9 @@ class Session:
     """One aiohttp session: its connections, its cookies, and the token that is sent with every request, if any.
 
     Connections are opened on first use. Behind a proxy, the token is set on each request, not as a default of the
-    session, which aiohttp would also send to the proxy unencrypted. Redirects are not followed, so that the token is sent only to its
-    own host. At most `max_answer` bytes of a response are read. Cookies are kept: with one, the API routes the requests
-    of an app to the node that created it, which reads its own writes.
+    session, which aiohttp would also send to the proxy unencrypted. Redirects are not followed, so that the token is
+    sent only to its own host. At most `max_answer` bytes of a response are read. Cookies are kept: with one, the API
+    routes the requests of an app to the node that created it, which reads its own writes.
     """
 
     def __init__(self, base_url: str, token: Token | None, timeouts: Timeouts, *, max_answer: int = MAX_ANSWER) -> None:
@@ -87,7 +87,7 @@ class Session:
         self._is_closed = False
         self._watch = Watch()
         self._under_way = 0  # the number of running ordinary calls
-        self._no_call = asyncio.Event()  # set when the last ordinary call ends after closing
+        self._no_call = asyncio.Event()  # set whenever the last ordinary call ends
 
     def __repr__(self) -> str:
         state = ", closed" if self._is_closed else ""
@@ -134,7 +134,7 @@ class Session:
                     allow_redirects=False,
                 ) as response:
                     body = await self._body(request, response, exchange)
-                    return Response(status=response.status, headers=response.headers, body=body)
+                    return Response(response.status, response.headers, body)
         except aiohttp.InvalidURL:
             pass  # its text contains the URL, and so possibly a password
         except _FOREIGN as error:
@@ -142,7 +142,7 @@ class Session:
         finally:
             if not is_poll:
                 self._under_way -= 1
-                if self._is_closed and not self._under_way:
+                if not self._under_way:
                     self._no_call.set()
         advice = "Set https_proxy to a URL such as http://host:port"
         text = "the proxy in the environment is not an http URL"
@@ -154,8 +154,9 @@ class Session:
         left = LONGEST_ERROR if is_error else self._max_answer
         chunks = []
         while not response.content.at_eof():
+            if not response.content.is_eof():
+                exchange.hear()  # something has arrived, and there is more to come
             chunk = await response.content.readany()
-            exchange.hear()
             chunks.append(chunk)
             left -= len(chunk)
             if left < 0:
@@ -177,6 +178,7 @@ class Session:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace):
                     if self._under_way:
+                        self._no_call.clear()
                         await self._no_call.wait()
         finally:
             self._watch.close()

@@ -212,6 +212,17 @@ async def test_a_reply_that_trickles_in_is_bounded_too() -> None:
     assert took == 40
 
 
+async def test_each_part_of_a_reply_may_take_as_long_as_silence_may_last() -> None:
+    async def in_parts(_: bytes, writer: asyncio.StreamWriter) -> None:
+        for part in (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", b"nu", b"ll"):
+            await asyncio.sleep(1.9)
+            writer.write(part)
+
+    async with talking(in_parts, reply=2) as (_, session):
+        assert (await session.exchange(a_request())).body == b"null"
+    assert rounded([now()]) == [5.7]
+
+
 async def test_a_connection_that_is_never_made_ends_in_time() -> None:
     async with raw_server(never) as server, a_session(server.url.replace("http", "https")) as session:
         error, took = await failure(session)  # the server never answers the TLS greeting
