@@ -105,9 +105,7 @@ class MachineReport:
             logs=() if result.is_as_promised else run.logs,
             volumes=loose,
             claimed_volumes=tuple(run.claimed_volumes),
-            beside=tuple(
-                each.id for each in observation.seen if each.id in run.beside and each.id not in observation.surplus
-            ),
+            beside=observation.beside(run),
             gone=seen is None and machine is not None,
             moments=tuple(run.moments),
             created_after=run.created_after,

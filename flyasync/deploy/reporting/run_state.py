@@ -263,7 +263,12 @@ class Observation:
         named = by_name.get(run.desired.name, ())
         return next((machine for machine in named if launch in {None, tags(machine).get(LAUNCH)}), None)
 
-    @property
+    def beside(self, run: MachineRun) -> tuple[str, ...]:
+        """Return the ids of the machines that were observed beside the one of a run, apart from surplus ones."""
+        by_id, _ = self._index
+        return tuple(each for each in dict.fromkeys(run.beside) if each in by_id and each not in self.surplus)
+
+    @cached_property
     def surplus(self) -> tuple[str, ...]:
         """The ids of machines that belong to this launch, but to none of these runs."""
         mine = self.left_alone.union(machine.id for run in self.runs if (machine := self.machine(run)))
