@@ -6,6 +6,7 @@ lists matters, as in a port's handlers. An explicit value such as false or 0 dif
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
 from attrs import field, fields, frozen
@@ -19,6 +20,7 @@ from flyasync.models.types import Autostop, Duration
 Path = tuple[str | int, ...]
 
 _LONGEST: Final = 80  # characters of a value in a line
+_PLAIN: Final = frozenset({str, int, float, bool})
 
 
 @frozen
@@ -116,24 +118,39 @@ def _leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
 
 def _normal(value: Any) -> Any:
     """Return the meaning of a value as dicts, lists and leaves, without empty ones."""
+    if value is None or type(value) in _PLAIN:
+        return value
     if isinstance(value, Model):
-        known = {one.name: _normal(getattr(value, one.name)) for one in fields(type(value)) if one.name != "extra"}
+        names, extra = _names(type(value)), value.extra
         # In a field, an empty string means unset, as in Go; in a map such as `env` it is a value.
-        known = {name: item for name, item in known.items() if item != ""}
+        known = {name: item for name in names if (item := getattr(value, name)) is not None and item != ""}
+        if not extra:
+            return _filled(known)
         # Skip fields that were read under a key in another case, and nulls whose field has been set since.
-        spelled = value.extra.spelled.values() if isinstance(value.extra, Kept) else ()
-        unknown = {key: item for key, item in value.extra.items() if key not in known and key not in spelled}
-        return _filled(known | _normal(unknown))
+        spelled = extra.spelled.values() if isinstance(extra, Kept) else ()
+        unknown = {
+            key: item
+            for key, item in extra.items()
+            if key not in spelled and (key not in names or getattr(value, key) == "")
+        }
+        return _filled({**known, **unknown})
     if isinstance(value, Mapping):
-        return _filled({key: _normal(item) for key, item in value.items()})
+        return _filled(value)
     # Empty items are kept in a list, since its order matters.
     if isinstance(value, list | tuple):
         return [_normal(item) for item in value]
     return value
 
 
-def _filled(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None and value not in ({}, [])}
+@cache
+def _names(kind: type[Model]) -> dict[str, None]:
+    """Return the names of the fields of a model, in order; the same for all of its values."""
+    return {each.name: None for each in fields(kind) if each.name != "extra"}
+
+
+def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    normal = ((key, _normal(item)) for key, item in values.items())
+    return {key: item for key, item in normal if item is not None and item not in ({}, [])}
 
 
 def _equal(old: Any, new: Any) -> bool:
