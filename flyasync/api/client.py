@@ -115,9 +115,9 @@ class FlyClient:
         timeouts = timeout if isinstance(timeout, Timeouts) else Timeouts(reply=timeout)
         own, found = _tokens(token, self.base_url)
         # One session and sender for each host: api.fly.io has limits of its own, and a socket needs no token.
-        session = Session(self.base_url, own, timeouts, max_answer=max_answer)
+        session = self._session(self.base_url, own, timeouts, max_answer)
         self._calls, self._polls = timeouts.calls, session.polls
-        companion = Session(self.api_url, found and found.whole, timeouts, max_answer=max_answer)
+        companion = self._session(self.api_url, found and found.whole, timeouts, max_answer)
         self.recording: Recording | None = None
         """The recording, to which deploys add their specs and reports."""
         if record is not None:
@@ -242,6 +242,10 @@ class FlyClient:
     def spans(self) -> Spans:
         """The spans that show `on_event` what requests belong to; used by deploys."""
         return self._spans
+
+    def _session(self, url: str, token: Token | None, timeouts: Timeouts, max_answer: int) -> Session:
+        """Return the session with one host; in a replay, one whose connections break as recorded."""
+        return Session(url, token, timeouts, max_answer=max_answer)
 
     async def _machine(self, app: str, machine_id: str) -> "Machine":
         # Volumes rarely read a machine, so `machines` is imported only then.

@@ -35,7 +35,7 @@ for the same machine.
 
 \b
 Exit status:
-  0    the report is the same
+  0    the report is the same, or the error that was raised instead
   2    the file is not a recording, or has no such deploy
   10   the report differs, or the recording has none
 With --strategy or --image: that of flyasync deploy.
@@ -94,7 +94,10 @@ def _warnings(replay: "Replay") -> list[str]:
 def _text(replay: "Replay", replayed: "Replayed", *, seconds: float) -> list[str]:
     from flyasync.deploy.reporting.wording import in_command_terms
 
-    lines = [str(in_command_terms(replayed.report)) if replayed.report else f"the deploy raised: {_error(replayed)}"]
+    raised = (
+        f"the deploy raised: {_error(replayed)}" if replayed.error else "the deploy was cut short by a cancellation"
+    )
+    lines = [str(in_command_terms(replayed.report)) if replayed.report else raised]
     lines.append(
         f"replay of {replay.deploy.name}, recorded with flyasync {replay.recording.header['flyasync']}: "
         f"{replayed.played} of {replayed.recorded} exchanges as recorded, in {seconds:.1f} s"
@@ -102,11 +105,12 @@ def _text(replay: "Replay", replayed: "Replayed", *, seconds: float) -> list[str
     if replayed.divergence:
         lines.append(f"the deploy left the recording {replayed.divergence}")
     if replayed.differences == []:
-        lines.append("the report is the same as the recorded one, except for times and ids")
+        subject = "report" if replayed.report else "error" if replayed.error else "cancellation"
+        lines.append(f"the {subject} is the same as the recorded one, except for times and ids")
     elif replayed.differences is None:
         lines.append("there are no two reports to compare")
     else:
-        lines.append("the report differs from the recorded one:")
+        lines.append(f"the {'report' if replayed.report else 'end'} differs from the recorded one:")
         lines += [f"  {each}" for each in replayed.differences[:_SHOWN]]
         left = len(replayed.differences) - _SHOWN
         lines += [f"  and {left} more"] if left > 0 else []
@@ -127,10 +131,10 @@ def _as_json(replay: "Replay", replayed: "Replayed") -> dict[str, Any]:
         "recorded": replayed.recorded,
         "divergence": asdict(replayed.divergence) if replayed.divergence else None,
         "differences": replayed.differences,
-        "error": _error(replayed) if replayed.error else None,
+        "error": _error(replayed),
         "report": in_command_terms(replayed.report).to_dict() if replayed.report else None,
     }
 
 
-def _error(replayed: "Replayed") -> str:
-    return replayed.error.for_command if replayed.error else "nothing"
+def _error(replayed: "Replayed") -> str | None:
+    return replayed.error.for_command if replayed.error else None

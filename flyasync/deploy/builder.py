@@ -50,7 +50,7 @@ from flyasync.deploy.reporting.spec_json import write_spec_for_replay
 from flyasync.deploy.run.deploy_run import run_deploy
 from flyasync.deploy.run.notification import notifying
 from flyasync.deploy.run.observers import Observers
-from flyasync.deploy.run.recorded_cancellation import noting_cancellation
+from flyasync.deploy.run.recorded_end import noting_cancellation, noting_error
 from flyasync.deploy.run.spans import deploying, reported
 from flyasync.deploy.undo.release_history import undoing
 from flyasync.errors import InvalidInput
@@ -822,7 +822,8 @@ class DeployBuilder:
                 command="add --journal FILE",
             )
         async with self._observing() as observers:
-            with closing(self._open_journal(fly)) as journal, deploying(fly, self.app, spec) as span:
+            journal = self._open_journal(fly)
+            with closing(journal), deploying(fly, self.app, spec) as span, noting_error(fly, self.app):
                 self._record(fly, spec, "deploy")
                 decide = Planner(fly, spec, self._saved, self._resolve).decide
                 report = await noting_cancellation(fly, spec.app, run_deploy(fly, spec, decide, observers, journal))
@@ -894,7 +895,8 @@ class DeployBuilder:
         otherwise what `execute` raises. If cancelled, it ends as a cancelled `execute` does; undo again to continue.
         """
         async with self._observing() as observers:
-            with closing(self._open_journal(fly)) as journal, deploying(fly, self.app) as span:
+            journal = self._open_journal(fly)
+            with closing(journal), deploying(fly, self.app) as span, noting_error(fly, self.app):
                 self._record(fly, self.spec, "undo", every_group=every_group)
                 first = await self._undoing(fly, self.spec.launch or None, every_group=every_group)
 

@@ -5,16 +5,19 @@ import json
 import logging
 import os
 import stat
+import sys
 import zlib
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Final, Protocol
 
-from flyasync.errors import InvalidInput
+from flyasync.errors import CallFailed, ConnectFailed, FlyError, InvalidInput
 from flyasync.transport.request import Request, Response
+
+if sys.platform != "win32":
+    import fcntl
 
 log = logging.getLogger("flyasync")
 
@@ -55,7 +58,7 @@ class Recording:
 
     It ends before the line with which it would be longer than `max_bytes`, and then says so. If the disk fails, the
     recording ends, the client continues, and the event loop's exception handler is called. Raises InvalidInput if the
-    file cannot be written.
+    file cannot be written, or another client records in it.
     """
 
     def __init__(
@@ -67,29 +70,39 @@ class Recording:
         self._redact = redact
         self._left = max_bytes
         self._start: float | None = None
-        try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):  # the mode of a device or a pipe stays as it is
-                Path(self._path).chmod(0o600)
-        except OSError as error:
-            raise InvalidInput(f"the recording {self._path} cannot be written: {error.strerror}") from error
-        self._descriptor: int | None = descriptor
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         about = {"format": FORMAT, "version": VERSION, "flyasync": version("flyasync"), "started": started}
-        self._write({**about, **facts})
+        try:
+            self._descriptor: int | None = _opened(self._path)
+            self._write({**about, **facts})
+        except OSError as error:
+            raise InvalidInput(f"the recording {self._path} cannot be written: {error.strerror}") from error
 
     def __repr__(self) -> str:
         return f"<Recording {self._path}{'' if self._descriptor else ', closed'}: {self._left} bytes left>"
 
     def add(
-        self, request: Request, response: Response | None, error: str | None, *, number: int, started: float
+        self,
+        request: Request,
+        response: Response | None,
+        error: str | None,
+        *,
+        number: int,
+        started: float,
+        failure: FlyError | None = None,
     ) -> None:
-        """Record one exchange, from `started` until now: the attempt with this number, and the class of its error."""
+        """Record one exchange, from `started` until now: the attempt with this number, and the class of its error.
+
+        `failure` is that error, if it is one of ours.
+        """
         if self._descriptor is None:
             return
         # A recording changes nothing about a call, also if it fails.
         try:
-            self._write(self._exchange(request, response, error, number, started))
+            line = self._exchange(request, response, error, number, started)
+            if error in _BROKEN and isinstance(failure, CallFailed):
+                line["failure"] = self._failure(failure)
+            self._write(line)
         except Exception:
             log.exception("an exchange could not be recorded")
 
@@ -133,6 +146,11 @@ class Recording:
         }
         return line | self._body(request, response)
 
+    def _failure(self, failure: CallFailed) -> dict[str, Any]:
+        """Return what a replay needs to raise the same error of the network."""
+        texts = {"message": self._redact.in_text(failure.message), "advice": self._redact.in_text(failure.advice)}
+        return texts | ({"is_temporary": failure.is_temporary} if isinstance(failure, ConnectFailed) else {})
+
     def _body(self, request: Request, response: Response) -> dict[str, Any]:
         if not response.body:
             return {}
@@ -165,6 +183,8 @@ class Recording:
         except OSError as error:
             os.close(self._descriptor)
             self._descriptor = None
+            if self._start is None:
+                raise  # nothing is recorded yet
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"the recording {self._path} ends here and does not contain later exchanges",
                  "exception": error}
@@ -176,6 +196,32 @@ class Recording:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _opened(path: str) -> int:
+    """Return the descriptor of an empty file that only its owner can read, and that no other recording is written to.
+
+    Raises InvalidInput if one is, and OSError.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # The lock comes before the file is emptied: two recordings in one file would be of no use.
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InvalidInput(
+                    f"the recording {path} is being written by another client: use another file"
+                ) from None
+            except OSError:
+                pass  # some network file systems do not support locks
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # the mode of a device or a pipe stays as it is
+            os.ftruncate(descriptor, 0)
+            os.fchmod(descriptor, 0o600)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _packed(name: str, body: Any) -> dict[str, Any]:

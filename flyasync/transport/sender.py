@@ -303,7 +303,9 @@ class Sender:
             finally:
                 flight.land()
                 if self._recording:
-                    self._recording.add(request, response, error, number=call.number, started=started)
+                    self._recording.add(
+                        request, response, error, number=call.number, started=started, failure=call.failure
+                    )
                 if error or observes_success(self._on_event):
                     event = Attempt(
                         operation=request.operation,

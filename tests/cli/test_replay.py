@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.replay import uncompressed
-from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient
+from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient, RetryPolicy
 from flyasync.testing import run_virtual
 from tests.cli.driver import flyasync
 
@@ -18,7 +18,7 @@ CHECKED = BASE.with_check("up", Check(type="tcp", port=8080, interval=5, timeout
 Change = Callable[[DeployBuilder], DeployBuilder]
 
 
-def recorded(path: Path, change: Change, *faults: Fault, cancel_after: float | None = None) -> None:
+def recorded(path: Path, change: Change, *faults: Fault, cancel_after: Sequence[float] = ()) -> None:
     """Record an update from v1 to v2 while these faults are active; the client of v1 is not recorded."""
 
     async def main() -> None:
@@ -30,8 +30,8 @@ def recorded(path: Path, change: Change, *faults: Fault, cancel_after: float | N
             async with FlyClient("fo1_secret_token", base_url=emulator.url, record=path, timeout=10.0) as fly:
                 builder = change(CHECKED.with_image("shop:2").with_launch("v2"))
                 deploy = asyncio.ensure_future(builder.execute(fly))
-                if cancel_after is not None:
-                    asyncio.get_running_loop().call_later(cancel_after, deploy.cancel)
+                for seconds in cancel_after:
+                    asyncio.get_running_loop().call_later(seconds, deploy.cancel)
                 await asyncio.wait([deploy])
 
     run_virtual(main())
@@ -68,9 +68,71 @@ def test_the_report_is_the_same(tmp_path: Path, change: Change, faults: list[Fau
 
 
 def test_a_cancelled_deploy_is_cancelled_again(tmp_path: Path) -> None:
-    recorded(tmp_path / "r", lambda builder: builder.rolling(), cancel_after=4.0)
+    recorded(tmp_path / "r", lambda builder: builder.rolling(), cancel_after=[4.0])
     found = replayed(tmp_path / "r")
     assert (found["same"], found["report"]["cancelled"]) == (True, True)
+
+
+def test_a_second_cancellation_cuts_the_deploy_short_again(tmp_path: Path) -> None:
+    recorded(tmp_path / "r", lambda builder: builder.rolling(), cancel_after=[4.0, 4.01])
+    found = replayed(tmp_path / "r")
+    assert (found["same"], found["report"]["cancelled"], found["divergence"]) == (True, True, None)
+    assert "the final check was interrupted" in json.dumps(found["report"])
+    assert found["played"] == found["recorded"]
+
+
+def test_a_deploy_that_raised_raises_again(tmp_path: Path) -> None:
+    recorded(tmp_path / "r", lambda builder: builder.with_image("shop:9"), Fault(does="refuse", status=403))
+    result = flyasync("replay", str(tmp_path / "r"))
+    assert result.exit_code == 0
+    assert "the deploy raised: " in result.stdout
+    assert "the error is the same as the recorded one" in result.stdout
+    found = replayed(tmp_path / "r")
+    assert (found["same"], found["report"], found["divergence"]) == (True, None, None)
+    assert "HTTP 403" in found["error"]
+
+
+def test_connections_that_were_not_made_fail_again_and_nothing_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+
+    async def main() -> None:
+        async with Emulator(seed=3) as emulator, FlyClient(emulator.token, base_url=emulator.url) as fly:
+            await fly.apps.create("web", org_slug="personal")
+            await CHECKED.with_image("shop:1").immediate().with_launch("v1").execute(fly)
+            retry = RetryPolicy(attempts=2, total=20)
+            async with FlyClient("fo1_secret_token", base_url=emulator.url, record=path, retry=retry) as client:
+                loop = asyncio.get_running_loop()
+                deploy = loop.create_task(CHECKED.with_image("shop:2").rolling().with_launch("v2").execute(client))
+                await asyncio.sleep(3)
+                await emulator.stop()
+                await asyncio.wait([deploy])
+
+    run_virtual(main())
+    assert '"error":"ConnectFailed"' in path.read_text()
+    found = replayed(path)
+    assert (found["same"], found["divergence"]) == (True, None)
+    assert found["played"] == found["recorded"]
+    assert "Cannot connect to host" in json.dumps(found)
+    assert "Nothing was sent" in json.dumps(found)
+
+
+def test_the_log_of_a_failed_machine_keeps_its_words(tmp_path: Path) -> None:
+    recorded(
+        tmp_path / "r", lambda builder: builder.rolling(), Fault(does="crash", seconds=1.0, image="*:2*", region="iad")
+    )
+    found = replayed(tmp_path / "r")
+    [machine] = [row for region in found["report"]["regions"] for row in region["machines"] if row["logs"]]
+    assert found["same"]
+    assert "machine exited with exit code 1, restarting" in " ".join(machine["logs"])
+
+
+def test_a_deploy_that_was_cancelled_before_its_plan_has_no_report_again(tmp_path: Path) -> None:
+    recorded(tmp_path / "r", lambda builder: builder.rolling(), cancel_after=[0.1])
+    result = flyasync("replay", str(tmp_path / "r"))
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("the deploy was cut short by a cancellation\n")
+    found = replayed(tmp_path / "r")
+    assert (found["same"], found["report"], found["error"], found["divergence"]) == (True, None, None, None)
 
 
 def test_a_verification_ends_as_recorded_and_runs_nothing(tmp_path: Path) -> None:
@@ -159,6 +221,10 @@ def test_a_file_without_one_fitting_deploy_is_refused(tmp_path: Path) -> None:
     result = flyasync("replay", str(path), "--launch", "v9")
     assert result.exit_code == 2
     assert "has 0 such deploys; its deploys are: web v2" in result.output
+    path.write_text(path.read_text().replace('"strategy":', '"strategies":'))
+    result = flyasync("replay", str(path))
+    assert result.exit_code == 2
+    assert "this version cannot read the spec of web v2: KeyError('strategy')" in result.output
     path.write_text("{}\n")
     result = flyasync("replay", str(path))
     assert result.exit_code == 2

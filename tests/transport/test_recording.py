@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flyasync.api.placeholders import Placeholders
-from flyasync.errors import ConnectionLost, FlyError, InvalidInput, NoReplyInTime
+from flyasync.errors import ConnectFailed, ConnectionLost, FlyError, InvalidInput, NoReplyInTime
 from flyasync.transport.events import log_event
 from flyasync.transport.ratelimit.buckets import Buckets
 from flyasync.transport.ratelimit.rates import Limits
@@ -47,11 +47,20 @@ async def test_each_attempt_is_a_line(tmp_path: Path) -> None:
     assert lost == {
         "what": "exchange", "at": 0.0, "seconds": 0.0, "operation": "machines.start", "identifier": "m1", "attempt": 1,
         "method": "POST", "path": "/v1/apps/web/machines/m1/start", "request": {"signal": "SIGTERM"},
-        "error": "ConnectionLost", "cut": False,
+        "error": "ConnectionLost", "cut": False, "failure": {"message": "the connection broke", "advice": ""},
     }  # fmt: skip
     assert (answered["attempt"], answered["status"], answered["response"]) == (2, 200, {"ok": True})
     assert answered["headers"] == {"fly-request-id": "r1"}
     assert end == {"what": "end", "reason": "closed"}
+
+
+async def test_a_connection_that_was_not_made_has_what_a_replay_raises(tmp_path: Path) -> None:
+    text = f"Cannot connect to host {SECRET}"
+    never = ConnectFailed("machines.start", "m1", text, advice="Check the proxy", is_temporary=False)
+    _, line, *_ = await recorded(tmp_path / "r", never)
+    assert line["failure"] == {
+        "message": "Cannot connect to host redacted-1", "advice": "Check the proxy", "is_temporary": False,
+    }  # fmt: skip
 
 
 async def test_an_exchange_that_this_client_gave_up_is_cut(tmp_path: Path) -> None:
@@ -102,6 +111,21 @@ def test_the_bound_must_be_a_number_of_bytes(tmp_path: Path, bound: Any) -> None
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot be written: No such file or directory"):
         Recording(tmp_path / "none" / "r", Placeholders(), max_bytes=1000, facts={})
+
+
+def test_two_clients_do_not_record_in_one_file(tmp_path: Path) -> None:
+    first = Recording(tmp_path / "r", Placeholders(), max_bytes=1000, facts={})
+    with pytest.raises(InvalidInput, match="is being written by another client: use another file"):
+        Recording(tmp_path / "r", Placeholders(), max_bytes=1000, facts={})
+    first.close()
+    assert [line.get("what") for line in lines(tmp_path / "r")] == [None, "end"]
+    Recording(tmp_path / "r", Placeholders(), max_bytes=1000, facts={}).close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_full_disk_is_refused_at_once_also_outside_of_a_loop() -> None:
+    with pytest.raises(InvalidInput, match="the recording /dev/full cannot be written: No space left on device"):
+        Recording("/dev/full", Placeholders(), max_bytes=1000, facts={})
 
 
 async def test_a_failure_of_the_recording_changes_nothing_for_the_call(tmp_path: Path) -> None:

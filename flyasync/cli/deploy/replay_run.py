@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from flyasync.api.client import FlyClient
-from flyasync.api.recorded import client_as_recorded
+from flyasync.api.recorded import BrokenExchange, client_as_recorded
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.verification import Verification
@@ -18,13 +19,13 @@ from flyasync.deploy.reporting.events import Finished
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.report_differences import report_differences
+from flyasync.deploy.reporting.saved_deploy import first_of
 from flyasync.deploy.reporting.spec_json import read_spec
 from flyasync.deploy.run.proof import VerificationFailed
-from flyasync.emulator.replay.playback import Divergence, Playback
+from flyasync.emulator.replay.playback import Divergence, Playback, SentRequest
 from flyasync.emulator.replay.recording import RecordedDeploy, Recording, RecordingError, read_recording
 from flyasync.emulator.server import Emulator
 from flyasync.errors import FlyError, InvalidInput
-from flyasync.models.json.codec import Mismatch
 from flyasync.models.machine import Machine
 
 Change = Callable[[DeployBuilder], DeployBuilder]
@@ -34,8 +35,8 @@ Change = Callable[[DeployBuilder], DeployBuilder]
 class Replayed:
     """The result of a replay: its report, or the error that the deploy raised; and where it left the recording.
 
-    `played` of the `recorded` exchanges were sent again before it did. `differences` are those of the two reports; None
-    if the recording has none.
+    `played` of the `recorded` exchanges were sent again before it did. `differences` are those of the two reports, or
+    errors; None if there are no two.
     """
 
     report: DeployReport | None
@@ -78,12 +79,18 @@ class Replay:
         """The spec of the deploy, with placeholders; raises InvalidInput if this version cannot read it."""
         try:
             return read_spec(self.deploy.line["spec"])
-        except Mismatch as error:
-            raise InvalidInput(f"{self.recording.source}: the spec cannot be read: {error}") from error
+        except (InvalidInput, KeyError, TypeError, ValueError, AttributeError, RecursionError, ExceptionGroup) as error:
+            raise InvalidInput(
+                f"{self.recording.source}: this version cannot read the spec of {self.deploy.name}: {first_of(error)!r}"
+            ) from error
 
     @property
     def _is_undo(self) -> bool:
         return bool(self.deploy.line["kind"] == "undo")
+
+    @property
+    def _has_ended(self) -> bool:
+        return bool(self.deploy.raised or (self.deploy.cancelled_at and self.recording.ends == "closed"))
 
     async def run(self, change: Change = lambda builder: builder) -> Replayed:
         """Run the deploy with a changed builder, and compare its report with the recorded one."""
@@ -97,7 +104,9 @@ class Replay:
         header, error = self.recording.header, None
         async with (
             Emulator.replaying(playback) as emulator,
-            client_as_recorded(header, token=emulator.token, base_url=emulator.url) as fly,
+            client_as_recorded(
+                header, token=emulator.token, base_url=emulator.url, breaks=partial(_broken, playback)
+            ) as fly,
         ):
             try:
                 await self._again(builder, fly)
@@ -106,23 +115,28 @@ class Replay:
             urls = (header.get("base_url", ""), header.get("api_url", ""), emulator.url)
         played, recorded = playback.progress
         report, before = (reports[-1] if reports else None), self.deploy.report
-        both = [_without(urls, each) for each in (before, report and report.to_dict()) if each]
+        # Without a report, the deploy ended with an error, or was cancelled more than once.
+        if before is None and report is None and self._has_ended:
+            again = error and {"kind": type(error).__name__, "message": str(error)}
+            both = [_without(urls, {"error": each}) for each in (self.deploy.raised, again)]
+        else:
+            both = [_without(urls, each) for each in (before, report and report.to_dict()) if each]
         return Replayed(
             report=report,
             error=error,
             divergence=playback.divergence,
             played=played,
             recorded=recorded,
-            differences=report_differences(*both) if before and report else None,
+            differences=report_differences(*both) if len(both) == 2 else None,  # noqa: PLR2004 - the recorded and the new
         )
 
     async def _again(self, builder: DeployBuilder, fly: FlyClient) -> None:
         """Execute or undo; cancel it when the recorded deploy was cancelled."""
-        cancelled_at, every_group = self.deploy.cancelled_at, self.deploy.line.get("every_group", False)
+        every_group = self.deploy.line.get("every_group", False)
         work = builder.undo(fly, every_group=every_group) if self._is_undo else builder.execute(fly)
         task = asyncio.ensure_future(work)
-        if cancelled_at is not None:
-            asyncio.get_running_loop().call_later(cancelled_at - self.deploy.at, task.cancel)
+        for at in self.deploy.cancelled_at:
+            asyncio.get_running_loop().call_later(at - self.deploy.at, task.cancel)
         # `wait` raises nothing, so a cancellation from outside is distinct from the recorded one.
         try:
             await asyncio.wait([task])
@@ -144,6 +158,17 @@ class Replay:
                 raise VerificationFailed(why)
 
         return evolve(spec, verification=Verification.of(as_recorded, timeout=spec.verification.timeout))
+
+
+def _broken(
+    playback: Playback, method: str, path: str, query: tuple[tuple[str, str], ...], body: Any
+) -> BrokenExchange | None:
+    sent = SentRequest(method=method, path=path, query=query, body=body)
+    found = playback.broken(sent, asyncio.get_running_loop().time())
+    if found is None:
+        return None
+    exchange, seconds = found
+    return BrokenExchange(error=str(exchange.error), seconds=seconds, failure=exchange.failure or {})
 
 
 def _without(urls: Iterable[str], report: Mapping[str, Any]) -> dict[str, Any]:

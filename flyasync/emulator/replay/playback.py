@@ -23,6 +23,7 @@ _ID = 5  # the position of a machine's id in the segments of a path
 # Refusals that do not depend on the state of the world here.
 _OUTSIDE = frozenset({401, 403, 429, 500, 502, 503, 504})
 _TIMEOUT = 408
+_NOT_CONNECTED = "ConnectFailed"
 _OF_THE_PLATFORM = ("insufficient", "no capacity", "MANIFEST_UNKNOWN", "temporarily disabled")
 _COLLECTIONS = ("/machines", "/volumes")
 
@@ -147,6 +148,21 @@ class Playback:
         self._ids.keep(learned)
         return self._recorded(exchange, max(0.0, exchange.end + self._zero - now))
 
+    def broken(self, sent: SentRequest, now: float) -> tuple[Exchange, float] | None:
+        """Return the recorded exchange of a request if the network broke it, and in how many seconds the error comes.
+
+        The client raises its error then, with the recorded text, and does not send the request. Once the run has left
+        the recording, this is only for connections that were not made: other requests may have had an effect.
+        """
+        left = self._left.get(_key_of(sent))
+        if not left or left[0].failure is None:
+            return None
+        exchange = left[0]
+        if self.divergence:
+            return (left.popleft(), exchange.seconds) if exchange.error == _NOT_CONNECTED else None
+        answer = self.answer(sent, now)
+        return None if answer is None else (exchange, answer.seconds)
+
     @property
     def is_over(self) -> bool:
         """Whether the world of the recording has taken over."""
@@ -173,6 +189,8 @@ class Playback:
             is_outside = is_outside or any(words in str(exchange.response) for words in _OF_THE_PLATFORM)
             refusal = Fault(does="refuse", status=exchange.status, body=exchange.response) if is_outside else None
             return [delay, refusal] if refusal else [delay]
+        if exchange.error == _NOT_CONNECTED:
+            return [delay, Fault(does="cut")]
         if exchange.error == "NoReplyInTime":
             return [Fault(does="lose_answer")]
         return [delay] if exchange.is_cut else [delay, Fault(does="cut_after")]

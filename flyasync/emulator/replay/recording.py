@@ -14,13 +14,21 @@ from flyasync.emulator.core.go_json import Json
 FORMAT, VERSION = "flyasync-recording", 1
 
 
+_FOREIGN = "not a recording: flyasync deploy --record FILE writes one"
+_OF_A_DEPLOY = frozenset({"at", "app", "launch", "kind", "spec", "fingerprints"})
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, zlib.error)
+
+
 class RecordingError(ValueError):
     """A file is not a recording, or one that this version cannot read; the text names the file and the line."""
 
 
 @frozen(kw_only=True)
 class Exchange:
-    """One attempt of a request, at a time in seconds since the beginning; without a response, it has an `error`."""
+    """One attempt of a request, at a time in seconds since the beginning; without a response, it has an `error`.
+
+    `failure` are the texts of an error of the network.
+    """
 
     number: int
     at: float
@@ -37,6 +45,7 @@ class Exchange:
     is_text: bool = False
     error: str | None = None
     is_cut: bool = False
+    failure: Json | None = None
 
     @property
     def end(self) -> float:
@@ -56,14 +65,16 @@ class Exchange:
 class RecordedDeploy:
     """A deploy of a recording: its spec, and its report as JSON unless the recording ends before it.
 
-    `until` is the time of the next deploy of the same app, or of the end, and `cancelled_at` that of its cancellation.
+    `until` is the time of the next deploy of the same app, or of the end, `cancelled_at` are the times at which it was
+    cancelled, and `raised` is the error that it raised.
     """
 
     at: float
     until: float
     line: Json
     report: Json | None = None
-    cancelled_at: float | None = None
+    cancelled_at: tuple[float, ...] = ()
+    raised: Json | None = None
 
     @property
     def name(self) -> str:
@@ -108,21 +119,33 @@ def read_recording(path: str | Path) -> Recording:
                 noted.append(line)
         except RecordingError as error:
             raise RecordingError(f"{source}: {error}") from None
-        except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
-            raise RecordingError(f"{source}, line {number}: not a line of a recording ({error!r})") from None
+        except _MALFORMED as error:
+            if header is None:
+                raise RecordingError(f"{source}: {_FOREIGN}") from None
+            raise RecordingError(f"{source}, line {number}: not a line of a recording: {_problem(error)}") from None
     if header is None:
-        raise RecordingError(f"{source} is empty, so it is not a recording")
+        raise RecordingError(f"{source} has no complete line, so it is not a recording")
     exchanges.sort(key=lambda each: each.at)
-    return Recording(source=source, header=header, deploys=_deploys(noted), exchanges=tuple(exchanges), ends=ends)
+    try:
+        deploys = _deploys(noted)
+    except RecordingError as error:
+        raise RecordingError(f"{source}: {error}") from None
+    return Recording(source=source, header=header, deploys=deploys, exchanges=tuple(exchanges), ends=ends)
+
+
+def _problem(error: Exception) -> str:
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _demand_header(line: Any) -> Json:
     if not isinstance(line, dict) or line.get("format") != FORMAT:
-        raise RecordingError("not a recording: flyasync deploy --record FILE writes one")
+        raise RecordingError(_FOREIGN)
     if line.get("version") != VERSION:
         raise RecordingError(
             f"the recording has version {line.get('version')!r} of the format; this flyasync reads version {VERSION}"
         )
+    if missing := sorted({"flyasync", "started"} - line.keys()):
+        raise RecordingError(f"the first line of the recording lacks {' and '.join(missing)}")
     return line
 
 
@@ -144,6 +167,7 @@ def _exchange(number: int, line: Json) -> Exchange:
         is_text=is_text,
         error=line.get("error"),
         is_cut=line.get("cut", False),
+        failure=line.get("failure"),
     )
 
 
@@ -153,23 +177,26 @@ def _body(line: Json, name: str) -> Any:
 
 
 def _deploys(noted: Iterable[Json]) -> tuple[RecordedDeploy, ...]:
-    """Return each deploy with the report, and the cancellation, that follow it."""
+    """Return each deploy with the report, the cancellations and the error that follow it; raise RecordingError."""
     found: list[RecordedDeploy] = []
     lines = list(noted)
     for number, line in enumerate(lines):
         if line["what"] != "deploy":
             continue
-        later = [each for each in lines[number + 1 :] if each["app"] == line["app"]]
+        if missing := sorted(_OF_A_DEPLOY - line.keys()):
+            raise RecordingError(f"the line of a deploy lacks {', '.join(missing)}")
+        later = [each for each in lines[number + 1 :] if each.get("app") == line["app"]]
         until = next((each["at"] for each in later if each["what"] == "deploy"), float("inf"))
         own = {each["what"]: each for each in reversed(later) if each["at"] <= until}
-        report, cancelled = own.get("report"), own.get("cancelled")
+        report, raised = own.get("report"), own.get("raised")
         found.append(
             RecordedDeploy(
                 at=line["at"],
                 until=until,
                 line=line,
-                report=report["report"] if report else None,
-                cancelled_at=cancelled["at"] if cancelled else None,
+                report=report.get("report") if report else None,
+                cancelled_at=tuple(each["at"] for each in later if each["what"] == "cancelled" and each["at"] <= until),
+                raised={name: raised.get(name) for name in ("kind", "message")} if raised else None,
             )
         )
     return tuple(found)

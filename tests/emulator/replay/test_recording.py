@@ -47,7 +47,15 @@ def test_compressed_bodies_and_texts_are_read(tmp_path: Path) -> None:
 
 
 def test_each_deploy_has_its_own_report_and_cancellation(tmp_path: Path) -> None:
-    deploy = {"what": "deploy", "at": 0.0, "kind": "deploy", "app": "web", "launch": "v1", "spec": {}}
+    deploy = {
+        "what": "deploy",
+        "at": 0.0,
+        "kind": "deploy",
+        "app": "web",
+        "launch": "v1",
+        "spec": {},
+        "fingerprints": [],
+    }
     lines = [
         HEADER,
         deploy,
@@ -58,9 +66,9 @@ def test_each_deploy_has_its_own_report_and_cancellation(tmp_path: Path) -> None
         {"what": "report", "at": 9.0, "app": "web", "launch": "v2", "report": {"ok": True}},
     ]
     first, other, second = read(tmp_path / "r", lines).deploys
-    assert (first.name, first.until, first.cancelled_at, first.report) == ("web v1", 5.0, 3.0, {"ok": False})
+    assert (first.name, first.until, first.cancelled_at, first.report) == ("web v1", 5.0, (3.0,), {"ok": False})
     assert (other.name, other.report) == ("other v1", None)
-    assert (second.name, second.cancelled_at, second.report) == ("web v2", None, {"ok": True})
+    assert (second.name, second.cancelled_at, second.report) == ("web v2", (), {"ok": True})
 
 
 def test_an_incomplete_last_line_is_ignored_as_its_writer_was_killed(tmp_path: Path) -> None:
@@ -71,10 +79,16 @@ def test_an_incomplete_last_line_is_ignored_as_its_writer_was_killed(tmp_path: P
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        ([], "is empty, so it is not a recording"),
+        ([], "has no complete line, so it is not a recording"),
         ([{"what": "planned"}], "not a recording: flyasync deploy --record FILE writes one"),
         ([{**HEADER, "version": 2}], "version 2 of the format; this flyasync reads version 1"),
-        ([HEADER, {"what": "exchange"}], r"line 2: not a line of a recording \(KeyError"),
+        ([HEADER, {"what": "exchange"}], "line 2: not a line of a recording: it lacks 'at'"),
+        (["text"], "r: not a recording: flyasync deploy --record FILE writes one"),
+        (
+            [{"format": "flyasync-recording", "version": 1}],
+            "the first line of the recording lacks flyasync and started",
+        ),
+        ([HEADER, {"what": "deploy", "at": 0.0}], "the line of a deploy lacks app, fingerprints, kind, launch, spec"),
         ([HEADER, LIST, "text"], "line 3: not a line of a recording"),
         ([HEADER, {**LIST, "response_zlib": "eHh4"}], "line 2: not a line of a recording"),
     ],
