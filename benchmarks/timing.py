@@ -1,4 +1,7 @@
-"""CPU time of several subjects side by side: they take turns, so that a machine whose speed drifts slows all alike."""
+"""CPU time of several subjects side by side: they take turns, so that a machine whose speed drifts slows all alike.
+
+That is why pyperf is not used: it measures wall time, of one subject after the other.
+"""
 
 import gc
 import time
