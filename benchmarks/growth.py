@@ -7,16 +7,14 @@ the operating system counts it, so Python's own reserves are in it. The size tha
 before the largest one, and after it, so that a host whose speed drifts slows both alike.
 """
 
-import json
 import math
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import evolve, frozen
 
+from benchmarks.children import output
 from benchmarks.growth_sizes import Cost
-from benchmarks.table import Column, Figure, Goal, Plot, Row, Spread, Table
+from benchmarks.table import Column, Figure, Goal, Plot, Row, Spread, Table, number
 
 FLAT = 1.25
 """How much more a machine may cost among the most than among the many with which it is compared."""
@@ -81,10 +79,10 @@ def measure(*, tiny: bool) -> Iterator[Table]:
     """Do all sizes of all subjects, and set each beside the size it is compared with."""
     subjects = TINY if tiny else SUBJECTS
     taken: dict[str, dict[int, list[Cost]]] = {subject.name: {} for subject in subjects}
-    for number in range(1 if tiny else ROUNDS):
+    for turn in range(1 if tiny else ROUNDS):
         for subject in subjects:
             for size in subject.sizes:
-                if number == 0 or size == subject.many:
+                if turn == 0 or size == subject.many:
                     taken[subject.name].setdefault(size, []).append(_cost(subject.name, size))
     yield Table(
         title="what a machine costs, the more of them there are",
@@ -98,7 +96,7 @@ def measure(*, tiny: bool) -> Iterator[Table]:
             up="us",
             column=CPU.name,
             series=lambda row: row.name.split(":")[0],
-            place=_machines,
+            place=lambda row: number(row.figures[MACHINES.name]),
         ),
     )
 
@@ -138,13 +136,5 @@ def _memory(costs: Iterable[Cost]) -> Spread:
     return Spread.of(each.memory / 1024 / each.machines for each in costs)
 
 
-def _machines(row: Row) -> float:
-    found = row.figures[MACHINES.name]
-    assert isinstance(found, int)
-    return found
-
-
 def _cost(subject: str, size: int) -> Cost:
-    command = [sys.executable, "-m", "benchmarks.growth_sizes", subject, str(size)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - this very package
-    return Cost(**json.loads(done.stdout))
+    return Cost(**output("benchmarks.growth_sizes", subject, str(size)))

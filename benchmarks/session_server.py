@@ -6,18 +6,15 @@ its port on stdout, and ends when its stdin does: by then whoever started it has
 
 import asyncio
 import json
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from aiohttp import web
 
+from benchmarks.children import running
 from benchmarks.decoding_documents import listed, machine
 
-ROOT = Path(__file__).parents[1]
-PATIENCE = 10.0
 HEADERS = {
     "Content-Type": "application/json; charset=utf-8",
     "Fly-Request-Id": "01K4AS19K057WY04RHM2N58YBV-yyz",
@@ -36,23 +33,9 @@ def one() -> bytes:
 @contextmanager
 def answering(machines: int) -> Iterator[str]:
     """Have it answer until the block ends, with lists of so many machines; give its URL."""
-    command = [sys.executable, "-m", "benchmarks.session_server", str(machines)]
-    # In a session of its own, Ctrl-C does not reach it before it is told to end.
-    process = subprocess.Popen(  # noqa: S603 - our own
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, start_new_session=True
-    )
-    assert process.stdin
-    assert process.stdout
-    try:
+    with running([sys.executable, "-m", "benchmarks.session_server", str(machines)]) as process:
+        assert process.stdout
         yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.stdin.close()
-        process.stdout.close()
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 async def serve(machines: int) -> None:
@@ -71,10 +54,8 @@ async def serve(machines: int) -> None:
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
     await site.start()
     print(runner.addresses[0][1], flush=True)
-    try:
-        await asyncio.to_thread(sys.stdin.read)
-    finally:
-        await runner.cleanup()
+    await asyncio.to_thread(sys.stdin.read)
+    await runner.cleanup()
 
 
 def _saying(body: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
