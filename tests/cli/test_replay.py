@@ -168,9 +168,13 @@ def test_new_machines_fail_in_the_region_in_which_all_failed(tmp_path: Path) -> 
     assert not found["report"]["ok"]
 
 
-def test_one_deploy_of_many_is_replayed_by_its_app(tmp_path: Path) -> None:
-    (tmp_path / "apps.csv").write_text("app,image,region\nshop-1,nginx:1,iad\nshop-2,nginx:2,lhr\n")
-    result = flyasync("bulk", str(tmp_path / "apps.csv"), "--local", "--record", str(tmp_path / "r"))
+@pytest.mark.parametrize("options", [(), ("--create-app", "personal")], ids=["existing", "created"])
+@pytest.mark.parametrize("images", [("nginx:1", "nginx:2"), ("nginx:1", "nginx:1")], ids=["two images", "one image"])
+def test_one_deploy_of_many_is_replayed_by_its_app(
+    tmp_path: Path, images: tuple[str, str], options: tuple[str, ...]
+) -> None:
+    (tmp_path / "apps.csv").write_text(f"app,image,region\nshop-1,{images[0]},iad\nshop-2,{images[1]},lhr\n")
+    result = flyasync("bulk", str(tmp_path / "apps.csv"), "--local", "--record", str(tmp_path / "r"), *options)
     assert result.exit_code == 0, result.output
     assert flyasync("replay", str(tmp_path / "r")).exit_code == 2
     for app in ("shop-1", "shop-2"):

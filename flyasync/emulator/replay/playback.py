@@ -92,6 +92,9 @@ class Playback:
         # A client that ran before may have kept what it read then.
         before = (each for each in recording.exchanges if each.end <= deploy.at and each.method == "GET")
         self._before = {_key(each.method, each.path, None): each for each in before if each.is_success}
+        # A deploy of many apps resolves an image once for all of them.
+        asked = (each for each in recording.exchanges if each.path == _GRAPHQL and each.is_success)
+        self._shared = {_question(each.request): each for each in asked}
         self._ids = Ids(ids, frozenset(part for each in own for part in each.path.split("/")))
         self._ids_by_name = {view["name"]: view["id"] for each in own for view in machine_views(each)}
         self._zero: float | None = None
@@ -120,12 +123,12 @@ class Playback:
             return None
         key = _key_of(sent)
         left = self._left[key]
-        # 1. There is none in this deploy; an earlier one has read the same.
+        # 1. There is none in this deploy; an earlier one has read the same, or that of another app at the same time.
         # 2. All recorded requests of this kind have been answered.
         # 3. The next one is another request, such as one with another config.
         # 4. It is sent at another time, so the response does not fit, or would come too late.
-        if not left and key in self._before and not any(_key_of_exchange(each) == key for each in self._own):
-            return self._recorded(self._before[key], 0.0)
+        if not left and (elsewhere := self._elsewhere(sent, key)):
+            return self._recorded(elsewhere, max(0.0, elsewhere.end - self.since_start(now)))
         if not left:
             self._diverge(sent, now, None, self._why_missing(sent))
             return None
@@ -147,6 +150,12 @@ class Playback:
         self.played.add(exchange.number)
         self._ids.keep(learned)
         return self._recorded(exchange, max(0.0, exchange.end + self._zero - now))
+
+    def _elsewhere(self, sent: SentRequest, key: Key) -> Exchange | None:
+        """Return the exchange of another deploy that answers a request of which this deploy has recorded none."""
+        if any(_key_of_exchange(each) == key for each in self._own):
+            return None
+        return self._shared.get(_question(sent.body)) if sent.path == _GRAPHQL else self._before.get(key)
 
     def broken(self, sent: SentRequest, now: float) -> tuple[Exchange, float] | None:
         """Return the recorded exchange of a request if the network broke it, and in how many seconds the error comes.
@@ -245,9 +254,17 @@ def _may_be_of(app: str, exchange: Exchange) -> bool:
     parts = exchange.path.split("/")
     if parts[2:3] == ["apps"] and parts[3:4]:
         return parts[3] == app
-    variables = exchange.request.get("variables") if isinstance(exchange.request, dict) else None
-    named = variables.get("app") if isinstance(variables, dict) else None
+    body = exchange.request if isinstance(exchange.request, dict) else {}
+    variables = body.get("variables")
+    named = variables.get("app") if isinstance(variables, dict) else body.get("app_name")
     return named in {None, app}
+
+
+def _question(body: Any) -> str:
+    """Return a GraphQL query and its variables as a text, without the app that it is for."""
+    asked = body if isinstance(body, Mapping) else {}
+    variables = asked.get("variables") or {}
+    return json.dumps([asked.get("query"), {name: variables[name] for name in sorted(variables) if name != "app"}])
 
 
 def _key_of_exchange(exchange: Exchange) -> Key:
