@@ -88,15 +88,16 @@ async def spawned(
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
     is_quiet: bool = False,
+    program: str = sys.executable,
 ) -> AsyncIterator[Child]:
-    """Run this Python with these arguments until the block ends; with a `log`, all that it prints goes there.
+    """Run this Python, or another `program`, with these arguments until the block ends.
 
-    Of a process that `is_quiet`, nobody reads stderr.
+    With a `log`, all that it prints goes there; of a process that `is_quiet`, nobody reads stderr.
     """
     file = log.open("ab") if log else None
     try:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *arguments),
+            *(program, *arguments),
             stdin=DEVNULL if log else PIPE,
             stdout=file or PIPE,
             stderr=file or (DEVNULL if is_quiet else None),

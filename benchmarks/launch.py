@@ -6,9 +6,9 @@ runs, and how often a limit said no, is the emulator's word. The floor is what t
 goes one after the other take: see `benchmarks.fleet.floor`. A tag takes one request more, since it has to be resolved
 so that all machines run one digest. Where somebody is through earlier, both are listed request by request.
 
-flyasync and the hand-written ones, which `benchmarks/rivals` shows, run in virtual time: there is no CPU in it, so the
-machine does not matter. The ready-made SDKs run as programs in real time, beside flyasync as a program, and at a
-smaller size. They are installed for that; one that cannot be is not measured. `--flyctl PATH` adds the official
+flyasync and the hand-written ones, which `benchmarks/rivals/by_hand.py` shows, run in virtual time: there is no CPU in
+it, so the machine does not matter. The ready-made SDKs run as programs in real time, beside flyasync as a program, and
+at a smaller size. They are installed for that; one that cannot be is not measured. `--flyctl PATH` adds the official
 command, beside ours.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.fleet.floor import Floor, floor
-from benchmarks.rivals import at_once, paced, retry_for_ever, retry_once, with_flyasync
+from benchmarks.rivals import by_hand, with_flyasync
 from benchmarks.rivals.flyctl import beside_flyctl
 from benchmarks.rivals.kits import FLYASYNC, KITS, Install, NotThereError, Program
 from benchmarks.rivals.pretend import LATENCY, Launched, pretended
@@ -37,10 +37,10 @@ PINNED = "flyasync, with the digest"
 RIVALS: Mapping[str, Rival] = {
     OURS: with_flyasync.launch,
     PINNED: partial(with_flyasync.launch, base=with_flyasync.PINNED),
-    "aiohttp, gather": at_once.launch,
-    "aiohttp, gather, a 429 once more after 2 s": retry_once.launch,
-    "aiohttp, gather, a 429 again each second": retry_for_ever.launch,
-    "aiohttp, aiolimiter, a 429 again": paced.launch,
+    "aiohttp, gather": partial(by_hand.launch, by_hand.at_once),
+    "aiohttp, gather, a 429 once more after 2 s": partial(by_hand.launch, by_hand.retry_once),
+    "aiohttp, gather, a 429 again each second": partial(by_hand.launch, by_hand.retry_for_ever),
+    "aiohttp, aiolimiter, a 429 again": partial(by_hand.launch, by_hand.paced),
 }
 SIZES = (60, 300)
 APPS = (1, 3, 30)

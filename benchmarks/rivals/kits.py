@@ -24,7 +24,7 @@ class Program:
     environment: Mapping[str, str] = Factory(dict)
 
 
-FLYASYNC = Program([sys.executable, "-m", "benchmarks.rivals.child"])
+FLYASYNC = Program([sys.executable, "-m", "benchmarks.rivals.with_flyasync"])
 """The one that is here anyway."""
 
 Install = Callable[[Path], Program]

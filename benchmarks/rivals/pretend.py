@@ -1,6 +1,5 @@
 """The emulator that each launch has to itself, and what it saw of it; the rival is not asked."""
 
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
@@ -8,9 +7,9 @@ from itertools import groupby
 from attrs import frozen
 
 from benchmarks.rivals.wanted import Wanted
+from benchmarks.served import begin, requests
 from flyasync import Emulator
 from flyasync.emulator.http.request_log import LoggedRequest
-from flyasync.emulator.world import apps
 
 LATENCY = (0.02, 0.25)
 """Bounds of the seconds that each request travels."""
@@ -25,8 +24,7 @@ async def pretended(wanted: Sequence[Wanted], *, boot: float) -> AsyncIterator[E
     The apps are there already: the API makes one of them a second, and that is not the point here.
     """
     async with Emulator(seed=3, boot=(boot, boot), latency=LATENCY, retired=()) as emulator:
-        for app in dict.fromkeys(each.app for each in wanted):
-            apps.create(emulator.world, app, org_slug="personal", network="")
+        begin(emulator, dict.fromkeys(each.app for each in wanted))
         yield emulator
 
 
@@ -47,9 +45,7 @@ class Launched:
     @classmethod
     def of(cls, emulator: Emulator, seconds: float) -> "Launched":
         """Look into an emulator."""
-        counts: Counter[str] = Counter()
-        for (action, _), count in emulator.counts().items():
-            counts[action] += count
+        counts = requests(emulator)
         return cls(
             started=sum(machine.state == "started" for machine in emulator.world.machines.values()),
             seconds=seconds,

@@ -5,15 +5,11 @@ disturb each other.
 """
 
 import asyncio
-import json
-import os
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
-from attrs import frozen
-
-from benchmarks.children import ROOT
+from benchmarks.children import spawned
 from benchmarks.rivals.kits import Program
 from benchmarks.rivals.pretend import Launched, pretended
 from benchmarks.rivals.wanted import IMAGE, Wanted
@@ -23,58 +19,36 @@ PATIENCE = 120.0
 """Seconds for a program to load, and again to launch; then it is given up."""
 
 
-@frozen
-class _Waiting:
-    """A program that is ready, and the emulator that it will be sent to."""
-
-    process: Process
-    emulator: Emulator
-
-    async def launch(self, wanted: Sequence[Wanted]) -> Launched | None:
-        """Have it launch what is wanted, all of one app; None if it broke."""
-        order = {
-            "url": self.emulator.url,
-            "token": self.emulator.token,
-            "app": wanted[0].app,
-            "image": IMAGE,
-            "regions": [each.region for each in wanted],
-        }
-        with suppress(TimeoutError, ValueError, ConnectionError):
-            async with asyncio.timeout(PATIENCE):
-                told, _ = await self.process.communicate(json.dumps(order).encode() + b"\n")
-            return Launched.of(self.emulator, float(told))
-        return None
-
-
 def side_by_side(programs: Mapping[str, Program], wanted: Sequence[Wanted], *, boot: float) -> dict[str, Launched]:
     """Have each of these programs launch the same, and tell what came of it by name; without those that broke."""
     return asyncio.run(_side_by_side(programs, wanted, boot))
 
 
 async def _side_by_side(programs: Mapping[str, Program], wanted: Sequence[Wanted], boot: float) -> dict[str, Launched]:
-    async with AsyncExitStack() as stack:
-        waiting = {name: await stack.enter_async_context(_ready(each, wanted, boot)) for name, each in programs.items()}
-        came = await asyncio.gather(*(each.launch(wanted) for each in waiting.values()))
-        return {name: launched for name, launched in zip(waiting, came, strict=True) if launched}
+    ready = asyncio.Barrier(len(programs))
+
+    async def one(program: Program) -> Launched | None:
+        name, *arguments = program.command
+        async with (
+            pretended(wanted, boot=boot) as emulator,
+            spawned("rival", *arguments, program=name, env=program.environment, is_quiet=True) as child,
+        ):
+            assert child.process.stdout
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await child.process.stdout.readline()
+            await ready.wait()
+            with suppress(TimeoutError, ValueError, ConnectionError):
+                async with asyncio.timeout(PATIENCE):
+                    seconds = await child.ask(_order(emulator, wanted))
+                return Launched.of(emulator, seconds)
+        return None
+
+    came = await asyncio.gather(*map(one, programs.values()))
+    return {name: launched for name, launched in zip(programs, came, strict=True) if launched}
 
 
-@asynccontextmanager
-async def _ready(program: Program, wanted: Sequence[Wanted], boot: float) -> AsyncIterator[_Waiting]:
-    async with pretended(wanted, boot=boot) as emulator:
-        process = await asyncio.create_subprocess_exec(
-            *program.command,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            env={**os.environ, **program.environment},
-            cwd=ROOT,
-        )
-        try:
-            async with asyncio.timeout(PATIENCE):
-                assert process.stdout
-                await process.stdout.readline()
-            yield _Waiting(process, emulator)
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+def _order(emulator: Emulator, wanted: Sequence[Wanted]) -> dict[str, Any]:
+    """Tell a program where the API is, and what is wanted, all of one app."""
+    regions = [each.region for each in wanted]
+    return {"url": emulator.url, "token": emulator.token, "app": wanted[0].app, "image": IMAGE, "regions": regions}

@@ -1,5 +1,13 @@
-"""flyasync: a deploy for one app, `deploy_many` for several."""
+"""flyasync: a deploy for one app, `deploy_many` for several.
 
+As a program, `python -m benchmarks.rivals.with_flyasync`, it is asked and answers as every program here: it says that
+it is ready, reads where the API is and what is wanted, launches that, and says in how many seconds.
+"""
+
+import asyncio
+import json
+import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -27,3 +35,11 @@ async def launch(url: str, token: str, wanted: Sequence[Wanted], base: DeployBui
 def _builder(base: DeployBuilder, app: str, wanted: Sequence[Wanted]) -> DeployBuilder:
     counts = Counter(each.region for each in wanted if each.app == app)
     return base.for_app(app).to_regions(*counts).count(**counts)
+
+
+if __name__ == "__main__":
+    print("ready", flush=True)
+    order = json.loads(sys.stdin.readline())
+    began = time.monotonic()
+    asyncio.run(launch(order["url"], order["token"], [Wanted(order["app"], region) for region in order["regions"]]))
+    print(time.monotonic() - began)
