@@ -19,7 +19,7 @@ from flyasync.deploy.reporting.wording import in_command_terms
 if TYPE_CHECKING:
     from flyasync.web.event_feed import EventFeed
 
-DRAWN = 500
+DRAWN = 300
 """How many machines of ended apps are drawn one by one; those that ended earlier are counted in their regions."""
 
 REMOTE = (

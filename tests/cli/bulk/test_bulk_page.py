@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.bulk.bulk_page import DRAWN, BulkPage
+from flyasync.cli.bulk.bulk_page import BulkPage
 from flyasync.cli.bulk.results import AppResult, BulkProgress
 from flyasync.deploy.builder import DeployBuilder
 from flyasync.deploy.reporting.report import DeployReport, MachineReport, RegionReport
@@ -101,9 +101,9 @@ async def test_what_runs_on_a_cluster_is_shown_by_its_reports_and_the_page_says_
 
 async def test_the_machines_of_apps_that_ended_long_ago_are_counted() -> None:
     feed = EventFeed(machine_in_app)
-    page = BulkPage(feed, None, BulkProgress(DRAWN, at_once=1))
+    page = BulkPage(feed, None, BulkProgress(300, at_once=1))
     first = result("shop-0", Result.RUNNING, Result.FAILED)
-    for one in (first, *(result(name, Result.RUNNING) for name in names(DRAWN)[1:])):
+    for one in (first, *(result(name, Result.RUNNING) for name in names(300)[1:])):
         page.observed(one.app, DeployBuilder(one.app).to_regions("iad").with_image("nginx"))
         page.show(one)
     events = await shown(feed)
@@ -112,5 +112,5 @@ async def test_the_machines_of_apps_that_ended_long_ago_are_counted() -> None:
         ("shop-0", {"iad": [2, 1, 1]}, [])
     ]
     assert folded[0]["at"] <= folded[0]["seconds"]
-    assert {event["app"] for event in events} == {*names(DRAWN)}
-    assert len(events) == 2 * DRAWN - 1
+    assert {event["app"] for event in events} == {*names(300)}
+    assert len(events) == 2 * 300 - 1

@@ -12,7 +12,6 @@ export class Fleet {
   reset() {
     this.app = this.image = this.launch = this.strategy = null;
     this.plan = null;
-    this.stage = null;
     this.status = null;
     this.summary = '';
     this.isRollback = false;
@@ -86,8 +85,8 @@ export class Fleet {
     for (const name of kept) this.move(name, 'done', {look: 'good', text: 'done before'});
   }
 
-  onBegin({at, app}) {
-    this.move(app, 'in progress', {look: 'making', began: at});
+  onBegin({app}) {
+    this.move(app, 'in progress', {look: 'making'});
   }
 
   // The end of an app: its machines by their results, or only their numbers if it ended long ago.
@@ -119,7 +118,7 @@ export class Fleet {
   move(name, state, changes) {
     let app = this.apps.get(name);
     if (!app) this.apps.set(name, (app = {name, machines: new Set()}));
-    else this.states[app.state].delete(app);
+    else if (app.state !== state) this.states[app.state].delete(app);
     Object.assign(app, {text: state, state}, changes);
     this.states[state].add(app);
     return app;
@@ -139,7 +138,6 @@ export class Fleet {
     machine.region = region;
     machine.id = event.machine_id || machine.id;
     machine.began ??= at;
-    machine.at = at;
     machine.phase = phase;
     machine.look = this.look(phase);
     machine.detail = detail || '';
@@ -179,7 +177,7 @@ export class Fleet {
       const text = [row.state, row.trouble, row.image].join('\n');
       if (machine.text !== text) {
         if (machine.text) this.write(at, row.trouble || row.state, machine, look);
-        Object.assign(machine, {text, at, look, phase: row.state, id: row.id, detail: row.trouble || '', isNew: true});
+        Object.assign(machine, {text, look, phase: row.state, id: row.id, detail: row.trouble || '', isNew: true});
         Object.assign(machine, {title: row.name, image: row.image, isDone: row.serves});
         this.changed.add(machine);
       }
@@ -230,7 +228,7 @@ export class Fleet {
     let machine = this.machines.get(name);
     if (!machine) {
       machine = {name, title: name, asked: region, region, phase: null, look: 'waiting', last: null, id: null};
-      Object.assign(machine, {detail: '', began: null, at: 0, watch: 0, isNew: false, isDone: false, result: null});
+      Object.assign(machine, {detail: '', began: null, watch: 0, isNew: false, isDone: false, result: null});
       this.machines.set(name, machine);
       this.lane(region).machines.add(machine);
       this.apps.get(app)?.machines.add(machine);
@@ -264,12 +262,11 @@ export class Fleet {
 
   // How many machines there are, how many are as planned, and how many have failed; `folded` are not drawn any more.
   count(machines = this.machines.values(), folded = [0, 0, 0]) {
-    const counts = {all: folded[0], done: folded[1], failed: folded[2], begun: 0};
+    const counts = {all: folded[0], done: folded[1], failed: folded[2]};
     for (const machine of machines) {
       counts.all += 1;
       if (machine.isLost || this.failures.has(machine.name)) counts.failed += 1;
       else if (machine.isDone) counts.done += 1;
-      else if (machine.phase) counts.begun += 1;
     }
     return counts;
   }
@@ -304,6 +301,6 @@ export class Fleet {
 }
 
 function estimate(data, name, at) {
-  const [likely, least, most] = [data[name], data[`${name}_least`], data[`${name}_most`]];
-  return likely == null && least == null ? null : {likely, least, most, at};
+  const [likely, least] = [data[name], data[`${name}_least`]];
+  return likely == null && least == null ? null : {likely, least, at};
 }

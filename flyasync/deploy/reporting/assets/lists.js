@@ -43,7 +43,12 @@ export class FailureList {
   }
 }
 
-const MOST_APPS = 100;
+function resize(list, length, make) {
+  while (list.children.length > length) list.lastChild.remove();
+  while (list.children.length < length) list.append(make());
+}
+
+const MOST_APPS = 50;
 
 // The apps of a bulk run: those that failed first, then those in progress.
 export class AppList {
@@ -57,25 +62,26 @@ export class AppList {
     section.hidden = !fleet.bulk;
     if (!fleet.bulk) return;
     const text = filter.value.trim().toLowerCase();
-    const rows = [];
+    const shown = [];
     let found = text ? 0 : fleet.apps.size;
     for (const apps of Object.values(fleet.states)) {
       for (const app of apps) {
-        if (!text && rows.length === MOST_APPS) break;
+        if (!text && shown.length === MOST_APPS) break;
         if (!`${app.name} ${app.text} ${app.status || ''}`.toLowerCase().includes(text)) continue;
         if (text) found += 1;
-        if (rows.length < MOST_APPS) rows.push(this.row(app));
+        if (shown.length < MOST_APPS) shown.push(app);
       }
     }
-    this.list.replaceChildren(...rows);
-    write(this.more, found > rows.length ? `and ${found - rows.length} more: filter them` : found ? '' : 'none');
+    resize(this.list, shown.length, () => element('li', {}, element('span'), element('b'), element('span', {class: 'more'})));
+    shown.forEach((app, index) => this.show(app, ...this.list.children[index].children));
+    write(this.more, found > shown.length ? `and ${found - shown.length} more` : found ? '' : 'none');
   }
 
-  row(app) {
-    const sign = this.fleet.sign(app.look);
-    const status = app.status && app.status !== 'ok' ? app.status : app.text;
-    const more = [app.seconds && duration(app.seconds), app.state === 'failed' && app.reasons[0]].filter(Boolean);
-    return element('li', {}, element('span', {class: `state ${app.look}`}, `${sign} ${status}`.trim()), element('b', {}, app.name), element('span', {class: 'more'}, more.join(' · ')));
+  show(app, state, name, more) {
+    style(state, `state ${app.look}`);
+    write(state, `${this.fleet.sign(app.look)} ${app.status && app.status !== 'ok' ? app.status : app.text}`.trim());
+    write(name, app.name);
+    write(more, [app.seconds && duration(app.seconds), app.state === 'failed' && app.reasons[0]].filter(Boolean).join(' · '));
   }
 }
 
@@ -196,8 +202,7 @@ export class LimitList {
       return `${operation} ${identifier}: ${waiting} waiting, the first for ${duration(at - oldest)}${who.length ? `: ${who.join(', ')}${more}` : ''}`;
     });
     rows.push(...paused.map(({operation, identifier, until}) => `${operation} ${identifier || 'of all'}: paused by a 429, ${duration(Math.max(0, until - at))} left`));
-    while (this.list.children.length > rows.length) this.list.lastChild.remove();
-    while (this.list.children.length < rows.length) this.list.append(element('li'));
+    resize(this.list, rows.length, () => element('li'));
     rows.forEach((text, index) => write(this.list.children[index], text));
   }
 }

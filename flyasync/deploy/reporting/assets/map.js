@@ -53,6 +53,7 @@ export class FleetMap {
     this.width = width;
     this.height = Math.round(width * (width < 600 ? 0.95 : 0.43));
     this.svg.style.height = `${this.height}px`;
+    for (const region of this.regions.values()) this.regroup(region);
     this.isStale = true;
   }
 
@@ -65,11 +66,10 @@ export class FleetMap {
       path.append(marker.title);
     }
     if (marker.region?.code !== machine.region) {
-      marker.region?.machines.delete(machine);
+      if (marker.region) this.regroup(marker.region).delete(machine);
       marker.region = this.region(machine.region);
-      marker.region.machines.add(machine);
+      this.regroup(marker.region).add(machine);
       marker.region.group.append(marker.path);
-      this.isStale = true;
     }
     if (marker.look !== machine.look) {
       marker.look = machine.look;
@@ -84,15 +84,20 @@ export class FleetMap {
     const marker = this.markers.get(machine);
     if (!marker) return;
     marker.path.remove();
-    marker.region.machines.delete(machine);
+    this.regroup(marker.region).delete(machine);
     this.markers.delete(machine);
-    this.isStale = true;
+  }
+
+  // The machines of a region, which are about to change.
+  regroup(region) {
+    this.isStale = region.isRegrouped = true;
+    return region.machines;
   }
 
   region(code) {
     let region = this.regions.get(code);
     if (!region) {
-      const label = drawn('text', {y: -3, 'aria-hidden': 'true'});
+      const label = drawn('text', {x: 3, y: -3, 'aria-hidden': 'true'});
       const halo = drawn('rect', {rx: 4, 'aria-hidden': 'true'});
       const line = drawn('line', {'aria-hidden': 'true'});
       const group = drawn('g', {class: 'region', role: 'button', tabindex: this.regions.size ? -1 : 0}, halo, label);
@@ -113,9 +118,9 @@ export class FleetMap {
       if (!folded[0]) continue;
       const region = this.region(code);
       const text = `${code} +${folded[0]}`;
-      this.isStale ||= region.label.textContent !== text;
-      write(region.label, text);
-      region.isChanged = true;
+      if (region.label.textContent === text) continue;
+      region.label.textContent = text;
+      region.isChanged = this.isStale = true;
     }
     if (this.width && this.isStale) this.layOut();
     for (const region of this.regions.values()) {
@@ -161,12 +166,12 @@ export class FleetMap {
     }
     spread(boxes, width, height);
     for (const region of boxes) {
-      const [left, top] = [region.x - region.w / 2, region.y - region.h / 2 + 14];
-      region.group.setAttribute('transform', `translate(${left.toFixed(1)} ${top.toFixed(1)})`);
+      region.group.setAttribute('transform', `translate(${(region.x - region.w / 2).toFixed(1)} ${(region.y - region.h / 2 + 14).toFixed(1)})`);
       set(region.halo, {x: 0, y: -14, width: region.w, height: region.h});
       set(region.line, {x1: region.x, y1: region.y, x2: region.homeX, y2: region.homeY});
       style(region.line, region.isKnown ? '' : 'none');
-      region.label.setAttribute('x', 3);
+      if (!region.isRegrouped) continue;
+      region.isRegrouped = false;
       let number = 0;
       for (const machine of region.machines) {
         const [column, row] = [number % region.columns, Math.floor(number / region.columns)];
