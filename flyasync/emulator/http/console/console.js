@@ -50,7 +50,7 @@ function machineChoices(machines) {
   for (const select of document.querySelectorAll("select[name=machine]")) {
     const before = select.value;
     select.replaceChildren(...machines.map((each) => {
-      const option = element("option", `${each.app} ${each.region} ${each.name}`);
+      const option = element("option", `${each.name} (${each.app}, ${each.region})`);
       option.value = each.id;
       return option;
     }));
