@@ -121,7 +121,8 @@ def _normal(value: Any) -> Any:
     if value is None or type(value) in _PLAIN:
         return value
     if isinstance(value, Model):
-        names, extra = _names(type(value)), value.extra
+        kind: Any = type(value)  # mypy takes the hash of a model for that of its class
+        names, extra = _names(kind), value.extra
         # In a field, an empty string means unset, as in Go; in a map such as `env` it is a value.
         known = {name: item for name in names if (item := getattr(value, name)) is not None and item != ""}
         if not extra:
