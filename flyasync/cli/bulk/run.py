@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TextIO
 import click
 from attrs import Factory, define, evolve
 
-from flyasync.cli.bulk.bulk_page import BulkPage
 from flyasync.cli.bulk.dry_run import BulkPlan
 from flyasync.cli.bulk.executor import open_executor
 from flyasync.cli.bulk.job import BulkJob, Remaining, client_without_token
@@ -38,6 +37,7 @@ from flyasync.deploy.many.many import deploy_many
 from flyasync.deploy.run.notification import post
 
 if TYPE_CHECKING:
+    from flyasync.cli.bulk.bulk_page import BulkPage
     from flyasync.web.event_feed import EventFeed
 
 STOPPING = (
@@ -139,7 +139,7 @@ class BulkRun:
     journal: BulkJournal
     remaining: Remaining
     progress: BulkProgress
-    page: BulkPage | None = None
+    page: "BulkPage | None" = None
     renamed: AppNames = Factory(AppNames)
     abandoned: AppNames = Factory(AppNames)
 
@@ -154,7 +154,11 @@ class BulkRun:
         remaining = Remaining.of(job, journal.history)
         total = len(job.rows)
         progress = BulkProgress(total, job.at_once, kept=total - len(remaining.apps))
-        return cls(job, journal, remaining, progress, BulkPage(feed, job.executor, progress) if feed else None)
+        if feed is None:
+            return cls(job, journal, remaining, progress)
+        from flyasync.cli.bulk.bulk_page import BulkPage  # only a run with a page needs it
+
+        return cls(job, journal, remaining, progress, BulkPage(feed, job.executor, progress))
 
     def next_apps(self) -> Iterator[str]:
         """Yield the apps one by one, until too many have failed."""
