@@ -1,15 +1,19 @@
 """The JSON text of a machine, kept because clients read machines more often than these change."""
 
-from attrs import frozen
+from attrs import define
 
 from flyasync.emulator.core.go_json import Json
 
 
-@frozen
+@define
 class MachineText:
-    """The JSON text of a machine, the state that it shows, and the text of its config alone."""
+    """The JSON text of a machine up to its config, valid until a time of the world, and the text of its config."""
 
-    state: tuple[object, ...]
-    text: str
+    head: bytes
+    valid_until: float
     config: Json
-    config_text: str
+    config_text: bytes
+
+    def whole(self) -> bytes:
+        """Return the JSON of the machine."""
+        return b"%b%b}" % (self.head, self.config_text)

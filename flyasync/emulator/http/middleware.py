@@ -314,15 +314,14 @@ class ApiMiddleware:
         return response
 
     def _respond(self, inflight: _InFlight, response: ApiResponse) -> web.Response:
-        text = response.body if response.is_json or isinstance(response.body, str) else json.dumps(response.body)
-        body = b"" if response.body is None else text.encode()
+        body = _encoded(response.body)
         self._log(inflight, response.status, response.not_served, body)
         # Clients show this id in their errors, and Fly's support needs it.
         request_id = f"{ids.ulid(self._request_ids, inflight.at)}-{NEAREST}"
         headers = {"fly-request-id": request_id, **response.headers}
         if response.body is None:
             return web.Response(status=response.status, headers=headers)
-        if isinstance(response.body, str) and not response.is_json:
+        if isinstance(response.body, str):
             return web.Response(status=response.status, headers=headers, text=response.body)
         return web.Response(status=response.status, headers=headers, body=body, content_type="application/json")
 
@@ -344,6 +343,18 @@ async def body_of(http: web.BaseRequest) -> bytes:
         return await http.read()
     except (web.RequestPayloadError, BadHttpMessage):
         raise bad_request(f"invalid body: it is not {http.headers.get('Content-Encoding', 'complete')}") from None
+
+
+def _encoded(body: object) -> bytes:
+    """Return the body of a response: bytes are JSON already, and a text is plain text."""
+    match body:
+        case bytes():
+            return body
+        case None:
+            return b""
+        case str():
+            return body.encode()
+    return json.dumps(body).encode()
 
 
 async def _read(action: str, http: web.BaseRequest, params: Mapping[str, str]) -> ApiRequest:

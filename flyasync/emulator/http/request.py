@@ -27,13 +27,12 @@ _PLACED = frozenset({"createMachine", "createVolume"})
 class ApiResponse:
     """A status and a JSON body, sent after `seconds` of emulated time. A body of None means no body.
 
-    A text is sent as plain text, or with `is_json` as the JSON that it is.
+    A text is sent as plain text, and bytes as the JSON that they are.
     `not_served` names what the request asked for and the emulator does not have, such as `Query.addOn`.
     """
 
     status: int = 200
     body: Any = None
-    is_json: bool = False
     headers: Mapping[str, str] = field(factory=dict)
     seconds: float = 0.0
     not_served: tuple[str, ...] = ()

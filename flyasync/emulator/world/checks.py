@@ -1,6 +1,7 @@
 """Health checks: the checks of a machine, and their status over time."""
 
 import math
+from collections.abc import Iterable
 
 from attrs import evolve, frozen
 
@@ -133,16 +134,20 @@ def are_passing(world: World, machine: MachineRecord) -> bool:
     return len(found) == len(requested(machine.config)) and all(row["status"] == "passing" for row in found)
 
 
-def changes(machine: MachineRecord, now: float) -> int:
-    """Return how often the checks have changed by now; `rows` depends on it, on the phases and on the host."""
-    return len([phase for phase in machine.check_phases if phase.at <= now])
+def latest(machine: MachineRecord, now: float) -> Iterable[CheckPhase]:
+    """Return the present phase of each check; none before the first start or on a lost host."""
+    if not machine.has_host:
+        return ()
+    return {phase.check: phase for phase in machine.check_phases if phase.at <= now}.values()
+
+
+def next_change(machine: MachineRecord, now: float) -> float:
+    """Return the time of the next phase of a check, infinity if there is none."""
+    return min([phase.at for phase in machine.check_phases if phase.at > now], default=math.inf)
 
 
 def rows(world: World, machine: MachineRecord, now: float) -> list[Json]:
-    """Return the checks of a machine as the API shows them; none before its first start or on a lost host."""
-    if not machine.has_host:
-        return []
-    latest = {phase.check: phase for phase in machine.check_phases if phase.at <= now}
+    """Return the checks of a machine as the API shows them."""
     return [
         {
             "name": phase.check,
@@ -150,7 +155,7 @@ def rows(world: World, machine: MachineRecord, now: float) -> list[Json]:
             "output": phase.output,
             "updated_at": world.stamp(phase.at),
         }
-        for phase in latest.values()
+        for phase in latest(machine, now)
     ]
 
 

@@ -1,9 +1,11 @@
 """The state of the emulated platform: apps, machines, volumes, capacity, and scheduled transitions."""
 
 import heapq
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from random import Random
 
 from attrs import Factory, define, field
@@ -35,6 +37,8 @@ from flyasync.emulator.core.regions import CODES, RETIRED
 _PAST_KEPT = 120.0
 # The lines of an app's log; older ones are dropped, since a world may run for days.
 _LINES_KEPT = 10_000
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 ChangeObserver = Callable[[MachineRecord], None]
 
 
@@ -96,9 +100,11 @@ class World:
     # What is due when, the first one first; at the same time, in the order of the ids.
     _due: list[tuple[float, str]] = field(factory=list, init=False)
     _changed: set[str] = field(factory=set, init=False)
+    _epoch_microseconds: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         demand_regions(self.capacity)
+        self._epoch_microseconds = (self.epoch - _UNIX_EPOCH) // _MICROSECOND
         self.lines = {app: deque(lines, maxlen=_LINES_KEPT) for app, lines in self.lines.items()}
         self.app_by_key = {
             (app.org_slug, app.idempotency_key): app for app in self.apps.values() if app.idempotency_key
@@ -256,7 +262,9 @@ class World:
                 self.keep(machine)
 
     def keep(self, machine: MachineRecord) -> None:
-        """Record the present state of a machine, if states are recorded."""
+        """Drop the text of a machine that has changed, and record its present state, if states are recorded."""
+        if (text := self.machine_texts.get(machine.id)) is not None:
+            text.valid_until = -math.inf
         if self.past is None:
             return
         entries = self.past.setdefault(machine.id, [])
@@ -293,11 +301,12 @@ class World:
 
     def stamp(self, at: float) -> str:
         """Return a time as the API formats it, RFC 3339 in UTC."""
-        return self.moment(at).isoformat(timespec="milliseconds")[:23] + "Z"
+        seconds, milliseconds = divmod(self._unix_microseconds(at) // 1000, 1000)
+        return f"{_second(seconds)}.{milliseconds:03}Z"
 
     def milliseconds(self, at: float) -> int:
         """Return a time in milliseconds of Unix time, as in events."""
-        return round(self.moment(at).timestamp() * 1000)
+        return round(self._unix_microseconds(at) / 1_000_000 * 1000)
 
     def unix(self, at: float) -> int:
         """Return a time in whole seconds of Unix time, as in leases."""
@@ -307,6 +316,9 @@ class World:
         """Draw a ULID for a version or an event, with the present time in it."""
         return ids.ulid(self.random, self.clock, birth_ms=self.milliseconds(0.0))
 
+    def _unix_microseconds(self, at: float) -> int:
+        return self._epoch_microseconds + timedelta(0, at) // _MICROSECOND
+
     def _push_due(self, machine: MachineRecord, at: float) -> None:
         heapq.heappush(self._due, (at, machine.id))
 
@@ -314,6 +326,12 @@ class World:
         self._of_app.setdefault(machine.app, {})[machine.id] = machine
         self._by_name[machine.app, machine.name] = machine
         self.occupied[machine.region] += not machine.is_destroyed
+
+
+# Cached: what happens in a world happens in few different seconds, and each machine shows several times.
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    return (_UNIX_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def demand_codes(name: str, regions: Iterable[str]) -> None:

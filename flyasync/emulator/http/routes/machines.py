@@ -41,8 +41,10 @@ def create(world: World, request: ApiRequest) -> ApiResponse:
     )
     machine = machines.create(world, request.app, launch)
     # Only a client that requests a lease with the create gets the nonce.
-    nonce = {"nonce": machine.lease.nonce} if machine.lease else {}
-    return ApiResponse(body=views.machine(world, machine) | nonce)
+    shown = views.machine(world, machine)
+    return ApiResponse(
+        body=b'%b, "nonce": "%b"}' % (shown[:-1], machine.lease.nonce.encode()) if machine.lease else shown
+    )
 
 
 @HANDLERS.serves("listMachines")
@@ -56,20 +58,23 @@ def listing(world: World, request: ApiRequest) -> ApiResponse:
         metadata=pairs,
     )
     found = [item for item in replication.seen(world, request, world.machines_of(request.app)) if asked.keeps(item)]
-    summary, with_lease = request.flag("summary"), request.flag("include_leases")
-    if not (summary or with_lease or request.behind):
-        return ApiResponse(body=f"[{', '.join([views.machine_text(world, item) for item in found])}]", is_json=True)
-    rows = [views.machine(world, item, summary=summary, with_lease=with_lease, behind=request.behind) for item in found]
-    return ApiResponse(body=rows)
+    is_summary, with_lease, behind = request.flag("summary"), request.flag("include_leases"), request.behind
+    if is_summary or with_lease or behind:
+        shown = [
+            views.listed_machine(world, item, is_summary=is_summary, with_lease=with_lease, behind=behind)
+            for item in found
+        ]
+    else:
+        shown = [views.machine(world, item) for item in found]
+    return ApiResponse(body=b"[%b]" % b", ".join(shown))
 
 
 @HANDLERS.serves("getMachine")
 def get(world: World, request: ApiRequest) -> ApiResponse:
     """Show a machine, destroyed ones included."""
     machine = _machine(world, request)
-    if request.flag("include_leases"):
-        return ApiResponse(body=views.machine(world, machine, with_lease=True))
-    return ApiResponse(body=views.machine_text(world, machine), is_json=True)
+    view = views.machine_with_lease if request.flag("include_leases") else views.machine
+    return ApiResponse(body=view(world, machine))
 
 
 @HANDLERS.serves("updateMachine")
@@ -104,7 +109,8 @@ def events(world: World, request: ApiRequest) -> ApiResponse:
     if limit is not None and not 0 < limit <= _MOST_EVENTS:
         raise bad_request(f"limit must be between 1 and {_MOST_EVENTS}")
     machine = _machine(world, request)
-    return ApiResponse(body=views.events(world, machine, limit) if limit else views.events(world, machine))
+    shown = views.events(world, machine, limit) if limit else views.events(world, machine)
+    return ApiResponse(body=shown.encode())
 
 
 @HANDLERS.serves("listMachineVersions")

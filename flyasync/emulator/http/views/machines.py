@@ -1,6 +1,10 @@
 """Machines, their history and their leases in the API's JSON."""
 
 import json
+import math
+from functools import lru_cache
+from itertools import islice
+from json.encoder import encode_basestring_ascii as quoted
 
 from flyasync.emulator.core.go_json import Json
 from flyasync.emulator.core.images import image_ref
@@ -14,60 +18,32 @@ _EVENTS_SHOWN = 20
 _OVERVIEW = ("guest", "image", "metadata")
 
 
-def machine(
-    world: World, record: MachineRecord, *, summary: bool = False, with_lease: bool = False, behind: float = 0.0
-) -> Json:
-    """Return a machine, with its checks of `behind` seconds ago; a summary has no config, events or checks."""
-    shown = {
-        "id": record.id,
-        "name": record.name,
-        "state": record.state,
-        "region": record.region,
-        "image_ref": image_ref(record.config.get("image") or "", record.digest),
-        # The same id under both names, as in newer responses.
-        "instance_id": record.instance_id,
-        "version": record.instance_id,
-        "private_ip": record.private_ip,
-        "created_at": world.stamp(record.created_at),
-        "updated_at": world.stamp(record.updated_at),
-        # flyctl replaces every machine for which this is not `ok`.
-        "host_status": record.host_status,
-        # Every host has what its machines require.
-        "host_features": record.config["guest"].get("required_host_features") or [],
-        "cordoned": record.is_cordoned,
-    }
-    if not summary:
-        shown |= _details(world, record, behind) | {_config_key(record): record.config}
-    # Without the nonce: a client that gets one regards the lease as its own, and two deploys would interleave.
-    lease = leases.current(world, record)
-    if lease is not None and with_lease:
-        shown["lease"] = _without_nonce(world, lease)
-    return shown
-
-
-def machine_text(world: World, record: MachineRecord) -> str:
-    """Return a machine, without its lease, as JSON text; the text is kept until the machine changes."""
-    # All that changes in a machine. The identity of the config stands for its content, which is never changed in place.
-    state = (
-        record.state,
-        record.instance_id,
-        record.updated_at,
-        record.digest,
-        record.host_status,
-        record.is_cordoned,
-        id(record.config),
-        record.events[0].id if record.events else "",
-        record.check_phases,
-        checks.changes(record, world.clock),
-    )
+def machine(world: World, record: MachineRecord) -> bytes:
+    """Return a machine, without its lease; as text that is kept until it changes."""
     kept = world.machine_texts.get(record.id)
-    if kept is not None and kept.state == state:
-        return kept.text
-    config_text = kept.config_text if kept and kept.config is record.config else json.dumps(record.config)
-    shown = json.dumps(machine(world, record, summary=True) | _details(world, record))
-    text = f'{shown[:-1]}, "{_config_key(record)}": {config_text}}}'
-    world.machine_texts[record.id] = MachineText(state, text, record.config, config_text)
-    return text
+    if kept is None or kept.config is not record.config:
+        config_text = json.dumps(record.config).encode()
+        kept = world.machine_texts[record.id] = MachineText(b"", -math.inf, record.config, config_text)
+    if world.clock >= kept.valid_until:
+        kept.head = _head(world, record, world.clock).encode()
+        kept.valid_until = checks.next_change(record, world.clock)
+    return kept.whole()
+
+
+def machine_with_lease(world: World, record: MachineRecord) -> bytes:
+    """Return a machine with its lease, if it has one."""
+    return _with_lease(world, record, machine(world, record))
+
+
+def listed_machine(
+    world: World, record: MachineRecord, *, is_summary: bool, with_lease: bool, behind: float = 0.0
+) -> bytes:
+    """Return a machine with its checks of `behind` seconds ago; a summary has no config, events or checks."""
+    if is_summary:
+        shown = f"{_summary(world, record)}}}"
+    else:
+        shown = f"{_head(world, record, world.clock - behind)}{json.dumps(record.config)}}}"
+    return _with_lease(world, record, shown.encode()) if with_lease else shown.encode()
 
 
 def org_machine(world: World, record: MachineRecord, *, summary: bool) -> Json:
@@ -88,21 +64,9 @@ def org_machine(world: World, record: MachineRecord, *, summary: bool) -> Json:
     return shown if summary else shown | {"config": overview}
 
 
-def event(world: World, record: EventRecord) -> Json:
-    """Return one event of a machine."""
-    shown = {
-        "id": record.id,
-        "type": record.type,
-        "status": record.status,
-        "source": record.source,
-        "timestamp": world.milliseconds(record.at),
-    }
-    return shown if record.request is None else shown | {"request": record.request}
-
-
-def events(world: World, record: MachineRecord, limit: int = _EVENTS_SHOWN) -> list[Json]:
+def events(world: World, record: MachineRecord, limit: int = _EVENTS_SHOWN) -> str:
     """Return the events of a machine, newest first."""
-    return [event(world, item) for item in list(record.events)[:limit]]
+    return f"[{', '.join([_event(world, item) for item in islice(record.events, limit)])}]"
 
 
 def lease(world: World, record: LeaseRecord) -> Json:
@@ -114,16 +78,66 @@ def lease(world: World, record: LeaseRecord) -> Json:
     }
 
 
-def _details(world: World, record: MachineRecord, behind: float = 0.0) -> Json:
-    shown: Json = {"events": events(world, record), "checks": checks.rows(world, record, world.clock - behind)}
+# Cached: the machines of an app have few images.
+@lru_cache(maxsize=1024)
+def _image_ref(image: str, digest: str) -> str:
+    return json.dumps(image_ref(image, digest))
+
+
+# Written as text, since most of the work of the emulator is to show machines: a dict for each takes twice as long.
+def _summary(world: World, record: MachineRecord) -> str:
+    image = _image_ref(record.config.get("image") or "", record.digest)
+    # Every host has what its machines require.
+    features = record.config["guest"].get("required_host_features")
+    # The same id under both names, as in newer responses. flyctl replaces a machine whose `host_status` is not `ok`.
+    return (
+        f'{{"id": {quoted(record.id)}, "name": {quoted(record.name)}, "state": {quoted(record.state)}, '
+        f'"region": {quoted(record.region)}, "image_ref": {image}, '
+        f'"instance_id": {quoted(record.instance_id)}, "version": {quoted(record.instance_id)}, '
+        f'"private_ip": {quoted(record.private_ip)}, '
+        f'"created_at": "{world.stamp(record.created_at)}", "updated_at": "{world.stamp(record.updated_at)}", '
+        f'"host_status": {quoted(record.host_status)}, '
+        f'"host_features": {json.dumps(features) if features else "[]"}, '
+        f'"cordoned": {"true" if record.is_cordoned else "false"}'
+    )
+
+
+def _head(world: World, record: MachineRecord, now: float) -> str:
+    """Return the text of a machine up to its config, with its checks at a time."""
+    text = f'{_summary(world, record)}, "events": {events(world, record)}, "checks": [{_checks(world, record, now)}], '
     if containers := record.config.get("containers"):
-        shown["containers"] = [{"name": item.get("name"), "state": record.state} for item in containers]
-    return shown if record.has_host else shown | {"config": None}
-
-
-def _config_key(record: MachineRecord) -> str:
+        shown = [{"name": item.get("name"), "state": record.state} for item in containers]
+        text += f'"containers": {json.dumps(shown)}, '
     # Without the host the config is not certain, so it has another key.
-    return "config" if record.has_host else "incomplete_config"
+    return f'{text}"config": ' if record.has_host else f'{text}"config": null, "incomplete_config": '
+
+
+def _event(world: World, record: EventRecord) -> str:
+    request = "" if record.request is None else f', "request": {json.dumps(record.request)}'
+    return (
+        f'{{"id": {quoted(record.id)}, "type": {quoted(record.type)}, "status": {quoted(record.status)}, '
+        f'"source": {quoted(record.source)}, "timestamp": {world.milliseconds(record.at)}{request}}}'
+    )
+
+
+def _checks(world: World, record: MachineRecord, now: float) -> str:
+    return ", ".join(
+        [
+            f'{{"name": {quoted(phase.check)}, "status": {quoted(phase.status)}, "output": {quoted(phase.output)}, '
+            f'"updated_at": "{world.stamp(phase.at)}"}}'
+            for phase in checks.latest(record, now)
+        ]
+    )
+
+
+def _with_lease(world: World, record: MachineRecord, shown: bytes) -> bytes:
+    # Without the nonce: a client that gets one regards the lease as its own, and two deploys would interleave.
+    found = leases.current(world, record)
+    return (
+        shown
+        if found is None
+        else b'%b, "lease": %b}' % (shown[:-1], json.dumps(_without_nonce(world, found)).encode())
+    )
 
 
 def _without_nonce(world: World, record: LeaseRecord) -> Json:

@@ -282,3 +282,38 @@ async def test_each_change_of_a_machine_is_seen_by_the_next_read(api: Api) -> No
     await api.ask("DELETE", f"{path}?force=true")
     await look()
     assert len({json.dumps(each) for each in seen}) == len(seen) - 1, "only the host that is back changes nothing"
+
+
+async def test_a_machine_is_shown_as_it_is_after_each_change(api: Api) -> None:
+    config = {"checks": {"alive": {"type": "tcp", "port": 80, "interval": "15s"}}, "env": {"A": 'é "quoted"\n'}}
+    machine = await api.machine(name='a "b"\\', config=config)
+    other = {"config": {"image": "nginx:2", "containers": [{"name": "é"}]}}
+
+    async def is_current() -> None:
+        async with api.session.get(at(machine)) as reply:
+            text = await reply.text()
+        # Leases are shown in a text that is not kept.
+        listed = await api.get(f"{MACHINES}?include_leases=true&include_deleted=true")
+        assert [json.loads(text)] == listed.body
+        assert json.dumps(json.loads(text)) == text
+
+    async def changed_host(status: str) -> None:
+        api.emulator.set_host_status(machine["id"], status)
+
+    for seconds in (0, 0.5, 1, 5, 20):
+        await asyncio.sleep(seconds)
+        await is_current()
+    for change in (
+        lambda: api.act(machine, "cordon"),
+        lambda: api.act(machine, "metadata/tier", {"value": "gold"}),
+        lambda: api.post(at(machine), other),
+        lambda: api.reach(machine, "started"),
+        lambda: api.act(machine, "stop"),
+        lambda: api.reach(machine, "stopped"),
+        lambda: changed_host("unreachable"),
+        lambda: changed_host("ok"),
+        lambda: api.ask("DELETE", at(machine)),
+        lambda: api.reach(machine, "destroyed"),
+    ):
+        await change()
+        await is_current()
