@@ -6,11 +6,9 @@
 """
 
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
-from flyasync import DeployBuilder, Emulator, Fault, FlyClient
+from benchmarks.served import world
+from flyasync import DeployBuilder, Fault
 from flyasync.emulator.core.regions import CODES
 from flyasync.testing import run_virtual
 
@@ -18,19 +16,12 @@ BOOT = 2.0
 JITTER = (0.02, 0.25)
 
 
-@asynccontextmanager
-async def world(**options: Any) -> AsyncIterator[tuple[Emulator, FlyClient]]:
-    async with Emulator(retired=(), **options) as emulator, FlyClient(emulator.token, base_url=emulator.url) as fly:
-        await fly.apps.create("web", org_slug="personal")
-        yield emulator, fly
-
-
 async def time_to_run(machines: int, regions: int) -> None:
     floor = machines - 3 + BOOT  # three creates at once, one a second from then on, and the last machine boots
     base = DeployBuilder("web").to_regions(*CODES[:regions]).count(machines // regions).with_image("nginx")
     print(f"{machines} machines, {regions} regions, one app; floor by the published limits: {floor:.0f} s")
     for latency in ((0.0, 0.0), JITTER):
-        async with world(seed=3, boot=(BOOT, BOOT), latency=latency) as (emulator, fly):
+        async with world(retired=(), seed=3, boot=(BOOT, BOOT), latency=latency) as (emulator, fly):
             report = await base.require("all").execute(fly)
         print(
             f"  latency {latency[0] * 1000:3.0f} to {latency[1] * 1000:3.0f} ms: "
@@ -42,7 +33,7 @@ async def time_to_run(machines: int, regions: int) -> None:
 async def fall_back() -> None:
     base = DeployBuilder("web").to_regions("iad", "lhr", "nrt", "syd", "fra").with_image("nginx").with_launch("v1")
     for fallback in (("skip",), ("ewr", "ord"), ("nearest",)):
-        async with world(seed=1, capacity={"lhr": 0, "fra": 0}) as (_, fly):
+        async with world(retired=(), seed=1, capacity={"lhr": 0, "fra": 0}) as (_, fly):
             report = await base.fallback(*fallback).execute(fly)
         print(f"five regions, lhr and fra full, fallback {', '.join(fallback)}:")
         print("\n".join(f"  {line}" for line in str(report).splitlines()))
@@ -56,7 +47,7 @@ async def exactly_once(runs: int) -> None:
     base = DeployBuilder("web").to_regions("iad", "lhr", "nrt").with_image("nginx").require("all")
     wanted = there = unanswered = 0
     for seed in range(runs):
-        async with world(seed=seed, faults=lost) as (emulator, fly):
+        async with world(retired=(), seed=seed, faults=lost) as (emulator, fly):
             report = await base.execute(fly)
             machines = await fly.machines.list("web", include_deleted=True)
             assert report.ok, f"seed {seed}: {report}"

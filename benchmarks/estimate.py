@@ -17,7 +17,8 @@ from statistics import fmean
 
 from attrs import frozen
 
-from flyasync import Check, DeployBuilder, Emulator, Estimate, FlyClient, Phase, Progress
+from benchmarks.served import world
+from flyasync import Check, DeployBuilder, Estimate, Phase, Progress
 from flyasync.testing import run_virtual
 
 Bounds = tuple[float, float]
@@ -76,8 +77,7 @@ async def deployed(shape: Shape, boot: Bounds, seed: int) -> Run:
     """Deploy a shape once, and compare."""
     first, then = shape
     events: list[Progress] = []
-    async with Emulator(seed=seed, boot=boot) as emulator, FlyClient(emulator.token, base_url=emulator.url) as fly:
-        await fly.apps.create("web", org_slug="personal")
+    async with world(seed=seed, boot=boot) as (emulator, fly):
         if first:
             await first.execute(fly)
             await asyncio.sleep(30)

@@ -35,7 +35,8 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from benchmarks.programs import run
-from flyasync import Emulator, Fault, FlyClient
+from benchmarks.served import world
+from flyasync import Emulator, Fault
 from flyasync.emulator.world import leases
 from flyasync.emulator.world.volumes import is_gone
 from flyasync.models.image import without_digest
@@ -207,9 +208,7 @@ async def sandbox(flyctl: Path, app: App) -> AsyncIterator[Sandbox]:
     """Serve a new world with an empty app, and write its fly.toml."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "fly.toml").write_text(app.text)  # noqa: ASYNC240 - once, and small
-        async with Emulator(boot=BOOT, faults=[CREATING]) as emulator:
-            async with FlyClient(emulator.token, base_url=emulator.url) as fly:
-                await fly.apps.create("web", org_slug="personal")
+        async with world(boot=BOOT, faults=[CREATING]) as (emulator, _):
             yield Sandbox(flyctl, emulator, Path(folder))
 
 

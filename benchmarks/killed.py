@@ -26,6 +26,7 @@ from typing import Any
 from attrs import frozen
 
 from benchmarks.flight import STRATEGIES
+from benchmarks.served import world
 from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient
 from flyasync.emulator.world.volumes import is_gone
 from flyasync.testing import run_virtual
@@ -119,12 +120,10 @@ def _of(text: str) -> DeployBuilder:
 @asynccontextmanager
 async def _start(case: Case) -> AsyncIterator[Emulator]:
     """The fleet that the deploy finds, in a world that is the same each time."""
-    async with Emulator(seed=7, latency=(0.02, 0.1), limits=False) as emulator:
-        async with FlyClient(emulator.token, base_url=emulator.url) as fly:
-            await fly.apps.create("web", org_slug="personal")
-            if case.before:
-                report = await case.before.with_launch("v1").execute(fly)
-                assert report.ok, str(report)
+    async with world(seed=7, latency=(0.02, 0.1), limits=False) as (emulator, fly):
+        if case.before:
+            report = await case.before.with_launch("v1").execute(fly)
+            assert report.ok, str(report)
         yield emulator
 
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from flyasync import Check, DeployBuilder, DeployReport, Emulator, Fault, FlyClient
+from benchmarks.served import world
+from flyasync import Check, DeployBuilder, DeployReport, Emulator, Fault
 from flyasync.emulator.core.records import MachineRecord
 from flyasync.emulator.core.regions import CODES
 from flyasync.emulator.world.machines import serves
@@ -29,11 +30,7 @@ async def main(machines: int, regions: int) -> int:
         .with_check("up", Check(type="tcp", port=8080, interval=10, timeout=2))
         .wait_for("healthy", timeout=60)
     )
-    async with (
-        Emulator(seed=1, latency=(0.02, 0.2), retired=()) as emulator,
-        FlyClient(emulator.token, base_url=emulator.url) as fly,
-    ):
-        await fly.apps.create("web", org_slug="personal")
+    async with world(seed=1, latency=(0.02, 0.2), retired=()) as (emulator, fly):
         assert (await base.immediate().with_launch("v1").execute(fly)).ok
         before = _configs(emulator)
         print(f"{len(before)} machines in {regions} regions run v1")

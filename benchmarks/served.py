@@ -62,6 +62,14 @@ def _unpacked(text: str) -> Any:
     return pickle.loads(b64decode(text))  # noqa: S301 - from the process that we started
 
 
+@asynccontextmanager
+async def world(app: str = "web", **options: Any) -> AsyncIterator[tuple[Emulator, FlyClient]]:
+    """Serve an emulator with these options and an app in this process, with a client of it."""
+    async with Emulator(**options) as emulator, FlyClient(emulator.token, base_url=emulator.url) as fly:
+        await fly.apps.create(app, org_slug="personal")
+        yield emulator, fly
+
+
 # What benchmarks have an emulator do, wherever it is
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -29,6 +30,11 @@ class Gauge:
             status = Path(f"/proc/{self.pid}/status").read_text()
             self.cpu = (int(fields[11]) + int(fields[12])) / _TICK
             self.peak_mb = int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def resident() -> int:
+    """Give the bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 @frozen

@@ -10,19 +10,18 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from typing import Any
 
 from attrs import define, field, frozen
 
 from benchmarks.children import Child, spawned
+from benchmarks.usage import resident
 from flyasync import FlyClient
 from flyasync.api.machines.poller import survey
 from flyasync.api.machines.wait import DIRECT, Waits, most_pollers, most_readers
 from flyasync.transport.session import Timeouts
 
-PAGE = 4096
 POLLS, LISTS, CHOICE = "a long poll each", "a list a second", "flyasync's choice"
 WAYS = {POLLS: (10**6, 10**6), LISTS: (0, 0), CHOICE: (DIRECT, most_pollers(Timeouts().polls))}
 """How many waits of one app may poll, and how many in all."""
@@ -58,7 +57,7 @@ class Moment:
 
     at: float = field(factory=lambda: asyncio.get_running_loop().time())
     cpu: float = field(factory=time.process_time)
-    memory: int = field(factory=lambda: int(Path("/proc/self/statm").read_text().split()[1]) * PAGE)
+    memory: int = field(factory=resident)
 
 
 async def run(case: Case) -> dict[str, Any]:

@@ -12,13 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
-from pathlib import Path
 
 from attrs import Factory, define, frozen
 
 from benchmarks.fleet.floor import Floor, floor
 from benchmarks.fleet.judge import Asked, Held, asked, base, is_exact
 from benchmarks.served import requests
+from benchmarks.usage import resident
 from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, deploy_many
 from flyasync.emulator.core.regions import CODES
 from flyasync.emulator.world import apps
@@ -31,7 +31,6 @@ LATENCY = (0.02, 0.25)
 FORGET_EVERY = 200
 """So many reports from one time that the emulator forgets apps, and what it was asked, to the next."""
 
-_PAGE_MB = 4096 / 2**20
 _NOT_THE_CLIENT = ("flyasync.emulator", "flyasync.testing")
 
 
@@ -171,7 +170,7 @@ class _Simulation:
             virtual, cpu = asyncio.get_running_loop().time() - self._began, time.process_time() - self._cpu
             gc.collect()
             objects = sum(_is_the_clients(type(each).__module__) for each in gc.get_objects())
-            memory = int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_MB
+            memory = resident() / 2**20
             self._tell(Mark(apps=self._done, virtual=virtual, cpu=cpu, memory_mb=memory, objects=objects))
 
     def _forget(self) -> None:

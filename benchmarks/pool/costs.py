@@ -13,8 +13,9 @@ from attrs import frozen
 
 from benchmarks.pool.seen import APP, GONE
 from benchmarks.pool.worker import SANDBOX
+from benchmarks.served import world
 from benchmarks.table import Column, Goal, Row, Table
-from flyasync import AlreadyStarting, Emulator, FlyClient, MachinePool, WrongState
+from flyasync import AlreadyStarting, FlyClient, MachinePool, WrongState
 from flyasync.testing import run_virtual
 
 USERS = [f"user-{number}" for number in range(12)]
@@ -113,12 +114,7 @@ async def _prepare(fly: FlyClient, way: Way) -> None:
 
 
 async def _measured(way: Way) -> Row:
-    async with (
-        Emulator(boot=(BOOT, BOOT)) as emulator,
-        FlyClient(emulator.token, base_url=emulator.url) as fly,
-        AsyncExitStack() as claims,
-    ):
-        await fly.apps.create(APP, org_slug="personal")
+    async with world(APP, boot=(BOOT, BOOT)) as (emulator, fly), AsyncExitStack() as claims:
         await _prepare(fly, way)
         before, clock = emulator.counts(), asyncio.get_running_loop().time
         serve, began = way.serve(fly, claims), clock()
