@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.fleet.floor import Floor, floor
+from benchmarks.hedging import hedging
 from benchmarks.rivals import by_hand, with_flyasync
 from benchmarks.rivals.flyctl import beside_flyctl
 from benchmarks.rivals.kits import FLYASYNC, KITS, Install, NotThereError, Program
@@ -73,6 +74,7 @@ def measure(*, tiny: bool, flyctl: Path | None = None) -> Iterator[Table]:
         for machines in (6,) if tiny else SIZES:
             yield in_virtual_time(machines, APPS[:2] if tiny else APPS)
         yield in_real_time(3, *kits.result(), boot=0.2) if tiny else in_real_time(REAL, *kits.result(), boot=BOOT)
+    yield hedging(40, (1, 10), boot=0.2) if tiny else hedging(SIZES[-1], (1, 30, 100), boot=BOOT)
     if flyctl:
         yield asyncio.run(beside_flyctl(flyctl, boot=BOOT))
 

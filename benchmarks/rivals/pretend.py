@@ -8,7 +8,7 @@ from attrs import frozen
 
 from benchmarks.rivals.wanted import Wanted
 from benchmarks.served import begin, requests
-from flyasync import Emulator
+from flyasync import Emulator, Fault
 from flyasync.emulator.http.request_log import LoggedRequest
 
 LATENCY = (0.02, 0.25)
@@ -18,12 +18,12 @@ WAIT = "waitMachine"
 
 
 @asynccontextmanager
-async def pretended(wanted: Sequence[Wanted], *, boot: float) -> AsyncIterator[Emulator]:
+async def pretended(wanted: Sequence[Wanted], *, boot: float, faults: Sequence[Fault] = ()) -> AsyncIterator[Emulator]:
     """Have an emulator that keeps the published limits, and whose machines boot for so many seconds.
 
     The apps are there already: the API makes one of them a second, and that is not the point here.
     """
-    async with Emulator(seed=3, boot=(boot, boot), latency=LATENCY, retired=()) as emulator:
+    async with Emulator(seed=3, boot=(boot, boot), latency=LATENCY, retired=(), faults=faults) as emulator:
         begin(emulator, dict.fromkeys(each.app for each in wanted))
         yield emulator
 

@@ -21,8 +21,8 @@ PINNED = BASE.with_image(f"{IMAGE}@sha256:{'7' * 64}")
 
 async def launch(url: str, token: str, wanted: Sequence[Wanted], base: DeployBuilder = BASE) -> None:
     """Launch all of them."""
-    apps = list(dict.fromkeys(each.app for each in wanted))
-    builders = {app: _builder(base, app, wanted) for app in apps}
+    builders = builders_of(wanted, base)
+    apps = list(builders)
     async with FlyClient(token, base_url=url) as fly:
         if len(apps) == 1:
             await builders[apps[0]].execute(fly)
@@ -32,9 +32,12 @@ async def launch(url: str, token: str, wanted: Sequence[Wanted], base: DeployBui
                 pass
 
 
-def _builder(base: DeployBuilder, app: str, wanted: Sequence[Wanted]) -> DeployBuilder:
-    counts = Counter(each.region for each in wanted if each.app == app)
-    return base.for_app(app).to_regions(*counts).count(**counts)
+def builders_of(wanted: Sequence[Wanted], base: DeployBuilder) -> dict[str, DeployBuilder]:
+    """Make the builder of each app."""
+    counts: dict[str, Counter[str]] = {}
+    for each in wanted:
+        counts.setdefault(each.app, Counter())[each.region] += 1
+    return {app: base.for_app(app).to_regions(*regions).count(**regions) for app, regions in counts.items()}
 
 
 if __name__ == "__main__":

@@ -670,7 +670,10 @@ class DeployBuilder:
     def hedge(self, times: float = 3.0) -> Self:
         """Create a second machine if a new one takes `times` as long to start as the others; the slower is destroyed.
 
-        This applies to machines that the deploy creates, not to machines that are updated in place.
+        This applies to machines that the deploy creates, not to machines that are updated in place. The others are the
+        last 100 machines of the image that this client has seen start, in any app; their median counts, and at least
+        three must have started. If the second machine is late too, it gets a third one beside it, and that a fourth.
+        The creates are sent before those of machines that have not begun, within the rate limits.
         """
         if not times > 1:
             raise InvalidInput(

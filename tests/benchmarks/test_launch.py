@@ -28,7 +28,7 @@ from benchmarks.rivals.wanted import REGIONS, wanted
 
 
 def test_each_rival_has_its_figures_and_each_goal_its_column() -> None:
-    virtual, real = measure(tiny=True)
+    virtual, real, hedged = measure(tiny=True)
     names = {column.name for column in COLUMNS}
     assert [row.name for row in virtual.rows] == [f"{apps}: {name}" for apps in ("1 app", "3 apps") for name in RIVALS]
     assert [row.name for row in real.rows] == [OURS]
@@ -38,6 +38,8 @@ def test_each_rival_has_its_figures_and_each_goal_its_column() -> None:
         assert goals
         assert names >= goals
     assert real.rows[0].figures["started"] == 3
+    assert all(row.figures.keys() == {column.name for column in hedged.columns} for row in hedged.rows)
+    assert {row.figures["started"] for row in hedged.rows if row.goals} == {row.figures["left"] for row in hedged.rows}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,17 @@
-"""Hedging: a machine that starts much more slowly than its siblings gets a rival; the first to start is kept."""
+"""Hedging: a machine that starts much more slowly than others gets a rival; the first to start is kept."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections import deque
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from statistics import median
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from attrs import Factory, define
+
+from flyasync.api.client import FlyClient
 from flyasync.deploy.plan.plan import Create
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
@@ -17,6 +23,49 @@ from flyasync.models.machine import Machine
 SIBLINGS = 3
 """How many machines must have started before another one can count as late."""
 
+MOST_RIVALS = 3
+"""How many rivals a machine may get; each but the first is created because the one before is late too."""
+
+KEPT = 100
+"""How many of the latest boot times of an image count."""
+
+IMAGES = 64
+"""The maximum number of images whose boot times a client keeps."""
+
+
+@define(eq=False)
+class BootTimes:
+    """The latest boot times of an image, in seconds from the response to a create until the machine is started."""
+
+    _seconds: deque[float] = Factory(lambda: deque(maxlen=KEPT))
+    _are_enough: asyncio.Event = Factory(asyncio.Event)
+
+    @classmethod
+    def of(cls, fly: FlyClient, image: str) -> "BootTimes":
+        """Return the boot times that all deploys of a client share, since each app may have only a few machines."""
+        times = _TIMES.setdefault(fly, {})
+        if image not in times and len(times) >= IMAGES:
+            times.pop(next(iter(times)))
+        return times.setdefault(image, cls())
+
+    def add(self, seconds: float) -> None:
+        """Record how long one more machine took."""
+        self._seconds.append(seconds)
+        if len(self._seconds) >= SIBLINGS:
+            self._are_enough.set()
+
+    async def late(self, times: float) -> None:
+        """Return once a machine that has begun to boot now has taken `times` the median of the others."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await self._are_enough.wait()
+        # Of machines that boot at the same time, the fastest become known first, so the median may grow meanwhile.
+        while (left := begun + times * median(self._seconds) - loop.time()) > 0:  # noqa: ASYNC110 - no event shows it
+            await asyncio.sleep(left)
+
+
+_TIMES: WeakKeyDictionary[FlyClient, dict[str, BootTimes]] = WeakKeyDictionary()
+
 
 class Hedge:
     """Waits for machines to start, measures the time, and creates rivals for those that take much longer."""
@@ -25,47 +74,76 @@ class Hedge:
         self._context = context
         self._fly = context.fly
         self._creator = creator
-        self._boots: list[float] = []
-        self._booted = asyncio.Event()
+        self._losers: dict[str, Sequence[Machine]] = {}
+
+    @cached_property
+    def _boots(self) -> BootTimes:
+        return BootTimes.of(self._fly, self._context.spec.image)
 
     async def race(self, run: MachineRun) -> None:
-        """Wait until the machine of a run has started; once it is late, create a rival and keep the first to start.
+        """Wait until the machine of a run has started; while it is late, create rivals, and keep the first to start.
 
-        The other one is destroyed. If neither starts, raises what the wait for the first one raises.
+        The others are left to `destroy_losers`. If none starts, they are destroyed, and this raises what the wait for
+        the first machine raises.
         """
-        machine, times = run.machine, self._context.spec.hedge
-        assert machine is not None  # noqa: S101 - only an existing machine is awaited
-        begun = asyncio.get_running_loop().time()
+        loop, first, times = asyncio.get_running_loop(), run.machine, self._context.spec.hedge
+        assert first is not None  # noqa: S101 - only an existing machine is awaited
         if times is None or run.adopted or run.volume_id:
-            await self._until_started(run, machine)
-        else:
-            waiting = asyncio.ensure_future(self._until_started(run, machine))
-            lateness = asyncio.ensure_future(self._late(times))
+            begun = loop.time()
+            await self._until_started(run, first)
+            self._boots.add(loop.time() - begun)
+            return
+        waits: dict[asyncio.Task[str], tuple[Machine, float]] = {}
+        try:
+            self._await(run, first, waits)
+            winner = await self._winner(run, waits, times)
+        finally:
+            await _cancelled(waits)
+        kept, begun = waits[winner] if winner else (first, 0.0)
+        losers = [machine for machine, _ in waits.values() if machine is not kept]
+        for loser in losers:
+            run.win(kept, loser)
+        self._losers[run.desired.name] = losers
+        if winner is None:
+            await self.destroy_losers(run)
+            await next(iter(waits))
+        self._boots.add(loop.time() - begun)
+
+    async def _winner(
+        self, run: MachineRun, waits: "dict[asyncio.Task[str], tuple[Machine, float]]", times: float
+    ) -> "asyncio.Task[str] | None":
+        """Return the first of the waits that ends well, and add one for each rival; return None if all have failed."""
+        # 1. One of the machines has started: it is the result.
+        # 2. None has, and the last one is late: it gets a rival, unless there are enough or none can be created.
+        # 3. All have failed, before another one was late.
+        may_add = True
+        while pending := [wait for wait in waits if not wait.done()]:
+            late = [asyncio.create_task(self._boots.late(times))] if may_add else []
             try:
-                await asyncio.wait([waiting, lateness], return_when=asyncio.FIRST_COMPLETED)
-                # 1. The machine has started or failed before it was late: that is the result.
-                # 2. It is late, and no rival can be created: keep waiting for it.
-                # 3. It is late, and there is a rival: keep the first of the two to start.
-                if waiting.done() or (rival := await self._rival(run, machine)) is None:
-                    await waiting
-                else:
-                    racers = {waiting: machine, asyncio.ensure_future(self._until_started(run, rival)): rival}
-                    pending, winner = set(racers), None
-                    try:
-                        while pending and winner is None:
-                            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                            winner = next((each for each in done if not each.exception()), None)
-                    finally:
-                        await _cancelled(racers)
-                    kept, loser = (rival, machine) if winner and racers[winner] is rival else (machine, rival)
-                    run.win(kept, loser)
-                    with suppress(FlyError):  # the report lists a loser that stays; the winner is not affected
-                        await self._fly.machines.delete(self._context.app, loser.id, force=True)
-                    await (winner or waiting)
+                await asyncio.wait([*pending, *late], return_when=asyncio.FIRST_COMPLETED)
+                is_late = any(each.done() for each in late)
             finally:
-                await _cancelled([waiting, lateness])
-        self._boots.append(asyncio.get_running_loop().time() - begun)
-        self._booted.set()
+                await _cancelled(late)
+            if winner := next((wait for wait in waits if wait.done() and not wait.exception()), None):
+                return winner
+            if is_late and not all(wait.done() for wait in waits):
+                first, _ = next(iter(waits.values()))
+                if rival := await self._rival(run, first, number=len(waits)):
+                    self._await(run, rival, waits)
+                may_add = rival is not None and len(waits) <= MOST_RIVALS
+        return None
+
+    def _await(
+        self, run: MachineRun, machine: Machine, waits: "dict[asyncio.Task[str], tuple[Machine, float]]"
+    ) -> None:
+        wait = asyncio.create_task(self._until_started(run, machine))
+        waits[wait] = machine, asyncio.get_running_loop().time()
+
+    async def destroy_losers(self, run: MachineRun) -> None:
+        """Destroy the machines that started later than the one that the run keeps."""
+        for loser in self._losers.pop(run.desired.name, ()):
+            with suppress(FlyError):  # the report lists a loser that stays; the machine of the run is not affected
+                await self._fly.machines.delete(self._context.app, loser.id, force=True)
 
     def _until_started(self, run: MachineRun, machine: Machine) -> Coroutine[Any, Any, str]:
         """Return the coroutine that waits for one machine; a plain function, which saves one stack frame."""
@@ -78,21 +156,13 @@ class Hedge:
             just_created=True,
         )
 
-    async def _late(self, times: float) -> None:
-        """Return once `times` the median boot time has passed from now; the median may become known only later."""
-        begun = asyncio.get_running_loop().time()
-        while len(self._boots) < SIBLINGS:
-            await self._booted.wait()
-            self._booted.clear()
-        await asyncio.sleep(begun + times * median(self._boots) - asyncio.get_running_loop().time())
-
-    async def _rival(self, run: MachineRun, machine: Machine) -> Machine | None:
+    async def _rival(self, run: MachineRun, machine: Machine, *, number: int) -> Machine | None:
         """Create another machine with the same config, cordoned if the first one is; return None if that fails."""
         self._context.notify(run, Phase.HEDGING, f"slow to start: creating another machine next to {machine.id}")
         rival = MachineRun(desired=run.desired, region=machine.region, awaits_proof=run.awaits_proof)
         step = Create(
             cause="a sibling is late",
-            name=f"{machine.name}-hedge",
+            name=f"{machine.name}-hedge{f'-{number}' if number > 1 else ''}",
             config=run.config or self._context.spec.of(run.desired).tagged,
             cordoned=bool(machine.cordoned),
         )
@@ -105,6 +175,6 @@ class Hedge:
 
 async def _cancelled(tasks: "Iterable[asyncio.Future[Any]]") -> None:
     """Cancel the tasks that still run, and wait until they have ended."""
-    for task in tasks:
+    for task in (ended := list(tasks)):
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*ended, return_exceptions=True)

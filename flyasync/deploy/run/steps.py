@@ -94,6 +94,7 @@ class StepRunner:
                         raise
                 run.start(checked_from=asyncio.get_running_loop().time() + spec.time_for_checks(run.config))
                 notify(run, Phase.STARTED)
+                await self.hedge.destroy_losers(run)
             case AwaitHealthy():
                 notify(run, Phase.CHECKING)
                 await self.verifier.until_healthy(run)

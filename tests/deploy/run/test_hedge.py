@@ -1,10 +1,11 @@
 """A machine that is late gets a rival; the slower of the two is gone in the end."""
 
 import asyncio
+from contextlib import aclosing
 
 import pytest
 
-from flyasync import DeployBuilder, Emulator, Event, Fault, Finished, Phase, Progress, Result
+from flyasync import DeployBuilder, Emulator, Event, Fault, Finished, Phase, Progress, Result, deploy_many
 from flyasync.emulator.core.records import MachineRecord
 from flyasync.models.image import without_digest
 from tests.deploy.conftest import total, world
@@ -70,6 +71,50 @@ async def test_a_rival_does_not_wait_for_the_creates_of_all_others() -> None:
     assert len(hedged) >= 3
     assert max(ready[name] - at for name, at in hedged.items()) < 10
     assert max(hedged.values()) < 30
+
+
+async def test_machines_of_other_apps_are_siblings_too() -> None:
+    stuck = Fault(does="stay_starting", name="v1-iad-1", times=1)
+    builder = DeployBuilder("shop").to_regions("iad").with_image("nginx").with_launch("v1").require("all").hedge(2)
+    async with world(seed=1, boot=(2, 2), faults=[stuck]) as (_, fly):
+        apps = [f"shop-{number}" for number in range(5)]
+        for app in apps:
+            await fly.apps.create(app, org_slug="personal")
+        async with aclosing(deploy_many(fly, builder, apps)) as reports:
+            told = {report.app: report async for report in reports}
+    assert all(report.ok for report in told.values())
+    hedged = [app for app, each in told.items() if Phase.HEDGING in {one.phase for one in each.machines[0].moments}]
+    (late,) = hedged
+    assert 6 <= told[late].seconds < 8
+
+
+async def test_a_rival_that_is_late_gets_another_one() -> None:
+    both = [STUCK, Fault(does="stay_starting", name="app-lhr-2-hedge", times=1)]
+    async with world(seed=1, boot=BOOT, faults=both) as (emulator, fly):
+        report = await APP.hedge(2).execute(fly)
+        assert "app-lhr-2-hedge-2" in there(emulator)
+        assert len(there(emulator)) == 6
+    assert report.ok, str(report)
+    assert not report.surplus
+
+
+async def test_a_machine_gets_no_more_than_three_rivals() -> None:
+    faults = [Fault(does="stay_starting", name="app-lhr-2*")]
+    async with world(seed=1, boot=BOOT, faults=faults) as (emulator, fly):
+        report = await APP.hedge(2).wait_for(timeout=60).execute(fly)
+        assert total(emulator, "createMachine") == 6 + 3
+        assert there(emulator) == EXACTLY
+    assert not report.ok
+
+
+async def test_a_machine_counts_as_started_before_the_loser_is_destroyed() -> None:
+    slow = Fault(does="delay", action="deleteMachine", seconds=20)
+    async with world(seed=1, boot=(2, 2), faults=[STUCK, slow]) as (_, fly):
+        report = await APP.hedge(2).execute(fly)
+    late = next(machine for machine in report.machines if machine.name == "app-lhr-2")
+    started = next(moment.at for moment in late.moments if moment.phase is Phase.STARTED)
+    assert started < 15
+    assert report.seconds > 20
 
 
 async def test_nobody_is_hedged_without_asking() -> None:
