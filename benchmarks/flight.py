@@ -63,15 +63,31 @@ async def world(seed: int, stale: float, **options: Any) -> AsyncIterator[tuple[
             yield emulator, fly
 
 
-async def fly(strategy: str, day: Day, seed: int) -> Verdict:
-    """Update a fleet on one bad day, and judge what is left; every other seed rolls back on failure."""
+@asynccontextmanager
+async def scene(
+    strategy: str, day: Day, seed: int
+) -> AsyncIterator[tuple[Emulator, FlyClient, DeployBuilder, Found | None]]:
+    """Make the fleet that a deploy finds, and have the bad day begin; every other seed rolls back on failure."""
     async with world(seed, day.lag, **day.options) as (emulator, client), AsyncExitStack() as stack:
-        found = await _settle(day, client, emulator)
-        builder = STRATEGIES[strategy](_stated(day).with_image(NEW).count(day.count)).with_launch("v2")
+        if day.fleet is None:
+            report = await OURS.with_image(OLD).count(EACH).immediate().with_launch("v1").execute(client)
+            assert report.ok, str(report)
+        found = await day.fleet.settle(emulator) if day.fleet else None
+        assert up(emulator) == dict.fromkeys(REGIONS, EACH)
+        check = evolve(CHECK, grace_period=day.grace) if day.grace else CHECK
+        # What the deploy states besides the image; for a fleet of another tool that is little.
+        stated = day.fleet.states(GROUP) if day.fleet else OURS.with_check("up", check)
+        builder = STRATEGIES[strategy](stated.with_image(NEW).count(day.count)).with_launch("v2")
         await _strike(emulator, client, day, seed, stack)
+        yield emulator, client, builder.roll_back_on_failure(seed % 2 == 1), found
+
+
+async def fly(strategy: str, day: Day, seed: int) -> Verdict:
+    """Update a fleet on one bad day, and judge what is left."""
+    async with scene(strategy, day, seed) as (emulator, client, builder, found):
         watcher = Watcher(emulator, day.count)
         stop = emulator.on_change(watcher.see)
-        report, error = await _deploy(builder.roll_back_on_failure(seed % 2 == 1), client, day, seed)
+        report, error = await deployed(builder, client, day, seed)
         watcher.see()
         stop()
         emulator.faults.clear()
@@ -86,22 +102,6 @@ async def fly(strategy: str, day: Day, seed: int) -> Verdict:
                 *(found.harmed(emulator) if found else ()),
             ),
         )
-
-
-async def _settle(day: Day, client: FlyClient, emulator: Emulator) -> Found | None:
-    """Make the fleet that the deploy finds."""
-    found = await day.fleet.settle(emulator) if day.fleet else None
-    if found is None:
-        report = await OURS.with_image(OLD).count(EACH).immediate().with_launch("v1").execute(client)
-        assert report.ok, str(report)
-    assert up(emulator) == dict.fromkeys(REGIONS, EACH)
-    return found
-
-
-def _stated(day: Day) -> DeployBuilder:
-    """Return what the deploy states besides the image; for a fleet of another tool that is little."""
-    check = evolve(CHECK, grace_period=day.grace) if day.grace else CHECK
-    return day.fleet.states(GROUP) if day.fleet else OURS.with_check("up", check)
 
 
 async def _strike(emulator: Emulator, client: FlyClient, day: Day, seed: int, stack: AsyncExitStack) -> None:
@@ -119,7 +119,7 @@ async def _strike(emulator: Emulator, client: FlyClient, day: Day, seed: int, st
         await stack.enter_async_context(other.leases.hold("web", held, description="another client"))
 
 
-async def _deploy(
+async def deployed(
     builder: DeployBuilder, client: FlyClient, day: Day, seed: int
 ) -> tuple[DeployReport | None, FlyError | None]:
     """Execute; return the report, also of a deploy that was cancelled, or the error that came before any change."""
@@ -169,9 +169,9 @@ def _case(case: tuple[str, str], *, seeds: int) -> list[Verdict]:
     return [one(strategy, DAYS[name], seed) for seed in range(seeds)]
 
 
-def _option(name: str, default: str) -> str:
+def option(name: str, default: str) -> str:
     return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else default
 
 
 if __name__ == "__main__":
-    sys.exit(bool(main(int(_option("--seeds", "20")), _option("--only", "*"))))
+    sys.exit(bool(main(int(option("--seeds", "20")), option("--only", "*"))))

@@ -12,16 +12,14 @@ import sys
 import time
 import zlib
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AsyncExitStack
 from itertools import count, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from attrs import frozen
 
-from benchmarks.flight import STRATEGIES, _deploy, _option, _settle, _stated, _strike, world
+from benchmarks.flight import STRATEGIES, deployed, option, scene
 from benchmarks.flight_days import DAYS
-from benchmarks.flight_fleets import NEW
 from flyasync import FlyClient, RetryPolicy
 from flyasync.cli.deploy.replay_run import Replay
 from flyasync.testing import run_virtual
@@ -46,15 +44,11 @@ class Result:
 async def record(strategy: str, day_name: str, seed: int, path: Path) -> bool:
     """Record one deploy; return whether it failed, with a report."""
     day = DAYS[day_name]
-    async with world(seed, day.lag, **day.options) as (emulator, settler), AsyncExitStack() as stack:
-        await _settle(day, settler, emulator)
-        builder = STRATEGIES[strategy](_stated(day).with_image(NEW).count(day.count)).with_launch("v2")
-        builder = builder.with_env(SECRETS).roll_back_on_failure(seed % 2 == 1)
-        await _strike(emulator, settler, day, seed, stack)
+    async with scene(strategy, day, seed) as (emulator, _, builder, _):
         token = emulator.token if "tokens" in day.options else TOKEN
         retry = RetryPolicy(seed=seed)
         async with FlyClient(token, base_url=emulator.url, retry=retry, timeout=10.0, record=path) as client:
-            report, _ = await _deploy(builder, client, day, seed)
+            report, _ = await deployed(builder.with_env(SECRETS), client, day, seed)
         return report is not None and not report.ok
 
 
@@ -126,4 +120,4 @@ def only_case(text: str) -> tuple[str, str, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(bool(main(int(_option("--deploys", "200")), _option("--only", "") or None)))
+    sys.exit(bool(main(int(option("--deploys", "200")), option("--only", "") or None)))
