@@ -1,21 +1,32 @@
-"""What a call costs the client: flyasync's session layer beside bare aiohttp, and a client generated for httpx.
+"""What a call costs the client: flyasync's session layer beside aiohttp, and a client generated for httpx.
 
 The server is a process of its own that answers with bytes which are ready, so what is counted is the CPU of the client
-alone, the kernel's work for its sockets included. All take turns, round by round, with the same answers. A list is not
+alone, the kernel's work for its sockets included. All take turns, round by round, with the same answers. Instructions
+are counted beside the time where valgrind is installed: they leave the kernel out, and do not fluctuate. A list is not
 asked for 256 times at once: so many answers of 2 MB are half a gigabyte, and memory would be what is measured.
+
+`python -m benchmarks.session OPERATION AT_ONCE URL` makes the calls that are counted.
 """
 
 import asyncio
+import json
+import sys
 from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from attrs import evolve, frozen
 
-from benchmarks.session_httpx import generated
+from benchmarks import instructions
+from benchmarks.session_httpx import PACKAGE, generated
 from benchmarks.session_server import answering
 from benchmarks.session_subjects import (
     AS_JSON,
+    BARE,
+    FLOOR,
+    FLOOR_OBJECTS,
     HTTPX,
     MODELS,
     RAW,
@@ -26,40 +37,21 @@ from benchmarks.session_subjects import (
     Shift,
     subjects,
 )
-from benchmarks.table import Column, Goal, Row, Table
+from benchmarks.table import Column, Figure, Goal, Row, Table
 from benchmarks.timing import Taken, alternate_tasks, ratio, spread
 
-BASES = {"x aiohttp": RAW, "x aiohttp+json": RAW_JSON, "x httpx": HTTPX}
-CPU = "us of CPU"
+BASES = {"x aiohttp": RAW, "x bare": BARE, "x aiohttp+json": RAW_JSON, "x httpx": HTTPX}
+SPREAD = ("x aiohttp", "x httpx")
+CPU, COUNTED, BY_COUNT = "us of CPU", "instructions", "by count"
 
-AROUND = Goal(
-    column="x aiohttp",
-    at_most=1.25,
-    why="a turn in the bucket, a place, two timers more and a guard against hidden repeats are Python's bytecode, but "
-    "much of an exchange by aiohttp is C and the kernel, whose part shrinks where many calls are under way",
-)
-WHOLE = Goal(
-    column="x aiohttp",
-    at_most=2,
-    why="on top of that come json.loads and making the objects, and the base reads bytes without looking into them",
-)
-COPIED = Goal(
-    column="x aiohttp",
-    at_most=1.25,
-    why="the answer is made into text here, which copies a list once more",
-)
-LISTED = Goal(
-    column="x aiohttp",
-    at_most=2,
-    why="no decoder gets there: reading the bytes of a list is little more than copying them, json.loads of them takes "
-    "several times that, and the objects are still to be made then; compare with aiohttp+json",
-)
-TENTH = Goal(
-    column="x httpx",
-    at_most=0.1,
-    why="httpx looks through its pool at each call, but with the hundred connections it has by itself that is not yet "
-    "ten times as dear as this",
-)
+OF_OBJECTS = "json.loads and plain objects that nothing checks take almost all of that: see the floor's row"
+GOALS = {
+    UNDECODED: [Goal(column=column, at_most=1.25) for column in ("x aiohttp", BY_COUNT)],
+    MODELS: [
+        *(Goal(column=column, at_most=2, why=OF_OBJECTS) for column in ("x aiohttp", BY_COUNT)),
+        Goal(column="x httpx", at_most=0.1, why="the floor is not there either: see its row"),
+    ],
+}
 
 
 @frozen(kw_only=True)
@@ -78,14 +70,14 @@ class Scene:
         what = {"get": "get a machine", "list": "list the machines of an app", "create": "create a machine"}
         return f"{what[self.operation]}, {self.at_once} at once"
 
-    def goals(self, subject: str) -> list[Goal]:
-        """Say what a subject was to reach."""
-        is_list = self.operation == "list"
-        if subject == UNDECODED:
-            return [COPIED if is_list else AROUND]
-        if subject == MODELS:
-            return [LISTED if is_list else WHOLE, *([TENTH] if self.at_once == 256 else [])]
-        return []
+    @property
+    def counted(self) -> int:
+        """Say how many calls of each are counted: they do not differ, so few are enough."""
+        return max(2 if self.operation == "list" else 128, self.at_once)
+
+    def is_counted(self, subject: str) -> bool:
+        """Whether a subject's instructions are counted: of httpx with many at once, that would take minutes."""
+        return subject != HTTPX or self.at_once == 1
 
 
 SCENES = (
@@ -107,7 +99,8 @@ def measure(*, tiny: bool) -> Iterator[Table]:
     """Measure getting, creating and listing machines, one call at a time and many at once."""
     with generated() as package, answering(TINY_MACHINES if tiny else MACHINES) as url:
         for scene in TINY_SCENES if tiny else SCENES:
-            yield table(scene, asyncio.run(_taken(scene, url, package)))
+            taken = asyncio.run(_taken(scene, url, package))
+            yield table(scene, taken, _counted(scene, url, package) if instructions.is_possible() and not tiny else {})
 
 
 async def _taken(scene: Scene, url: str, package: ModuleType) -> Taken:
@@ -123,12 +116,29 @@ def _calls(scene: Scene, subject: str) -> int:
     return scene.calls_httpx if subject == HTTPX else scene.calls
 
 
+def _counted(scene: Scene, url: str, package: ModuleType) -> dict[str, float]:
+    """Give the instructions of one call, by subject."""
+    assert package.__file__
+    path = [str(Path(package.__file__).parents[1]), *sys.path]
+    words = ["-m", "benchmarks.session", scene.operation, str(scene.at_once), url]
+    counts = instructions.sections(words, {"PYTHONPATH": ":".join(path)})
+    names = (RAW, BARE, RAW_JSON, FLOOR, FLOOR_OBJECTS, UNDECODED, AS_JSON, MODELS, HTTPX)
+    return {name: count / scene.counted for name, count in zip(filter(scene.is_counted, names), counts, strict=True)}
+
+
+async def _be_counted(scene: Scene, url: str) -> None:
+    async with subjects(url, scene.operation, import_module(PACKAGE), scene.at_once) as calls:
+        for name, call in calls.items():
+            if scene.is_counted(name):
+                await instructions.section(Shift(call, scene.counted, scene.at_once).work)
+
+
 async def _check(scene: Scene, calls: Mapping[str, Call]) -> None:
     """Make sure that all of them were told the same."""
     answers = {name: await call() for name, call in calls.items()}
-    assert answers[RAW] == answers[UNDECODED].encode()
-    assert answers[RAW_JSON] == answers[AS_JSON]
-    for subject in (RAW_JSON, MODELS, HTTPX):
+    assert answers[RAW] == answers[BARE] == answers[FLOOR] == answers[UNDECODED]
+    assert json.loads(answers[RAW]) == answers[RAW_JSON] == answers[AS_JSON]
+    for subject in (FLOOR_OBJECTS, MODELS, HTTPX):
         assert _ids(scene, answers[subject]) == _ids(scene, answers[AS_JSON])
 
 
@@ -137,23 +147,42 @@ def _ids(scene: Scene, answer: Any) -> list[str]:
     return [one["id"] if isinstance(one, dict) else one.id for one in shown]
 
 
-def table(scene: Scene, taken: Taken) -> Table:
+def table(scene: Scene, taken: Taken, counts: Mapping[str, float]) -> Table:
     """Show what each took for one call, and as ratios."""
     return Table(
         title=f"{scene.title}: client CPU of a call",
         subject="client",
         columns=[
             Column(name=CPU, form=".0f", is_spread=True),
-            *(Column(name=name, form=".2f", is_spread=True) for name in BASES),
+            *(Column(name=name, form=".2f", is_spread=name in SPREAD) for name in BASES),
+            Column(name=COUNTED, form=",.0f"),
+            Column(name=BY_COUNT, form=".2f"),
         ],
-        rows=[_row(scene, taken, subject) for subject in taken],
+        rows=[_row(taken, counts, subject) for subject in taken],
+        notes=_above(counts) if counts else [instructions.MISSING],
     )
 
 
-def _row(scene: Scene, taken: Taken, subject: str) -> Row:
-    figures = {name: ratio(taken, subject, base) for name, base in BASES.items()}
-    return Row(
-        name=subject,
-        figures={CPU: spread(taken, subject, per=1e-6), **figures},
-        goals=scene.goals(subject),
-    )
+def _row(taken: Taken, counts: Mapping[str, float], subject: str) -> Row:
+    ratios = {name: ratio(taken, subject, base) for name, base in BASES.items()}
+    figures: dict[str, Figure] = {name: found if name in SPREAD else found.median for name, found in ratios.items()}
+    figures |= {CPU: spread(taken, subject, per=1e-6), COUNTED: counts.get(subject)}
+    figures[BY_COUNT] = counts[subject] / counts[RAW] if subject in counts else None
+    goals = [goal for goal in GOALS.get(subject, []) if goal.column != BY_COUNT or counts]
+    return Row(name=subject, figures=figures, goals=goals)
+
+
+def _above(counts: Mapping[str, float]) -> list[str]:
+    """Say what is left above the floor."""
+    pairs = ((UNDECODED, FLOOR), (MODELS, FLOOR_OBJECTS))
+    return [
+        f"{mine}: {counts[mine] - counts[floor]:,.0f} instructions a call, {counts[mine] / counts[floor] - 1:.0%}, "
+        f"above the row {floor!r}, which is {counts[floor] / counts[RAW]:.2f} x aiohttp."
+        for mine, floor in pairs
+    ]
+
+
+if __name__ == "__main__":
+    operation, at_once, url = sys.argv[1:]
+    (scene,) = (each for each in SCENES if (each.operation, each.at_once) == (operation, int(at_once)))
+    asyncio.run(_be_counted(scene, url))

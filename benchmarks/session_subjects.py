@@ -2,6 +2,10 @@
 
 Each is used as its users would at its best: one session for all calls, the pool that costs it least, and the token
 among its headers. What flyasync's rate limits allow is set so high that no call ever waits.
+
+aiohttp is there as a user has it, with its own timeouts, cookies and redirects, and bare, without them. The floor is
+what nobody who keeps to the limits can do without: aiohttp, a turn of aiolimiter, a place, and a time limit; with
+objects, it also parses the JSON and makes a plain object of each of its objects, unchecked.
 """
 
 import asyncio
@@ -10,10 +14,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import cycle
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import aiohttp
+from aiolimiter import AsyncLimiter
 from attrs import frozen
 
 from benchmarks.decoding_documents import machine
@@ -33,12 +39,15 @@ from flyasync.transport.session import Session, Timeouts
 Operation = Literal["get", "list", "create"]
 Call = Callable[[], Awaitable[Any]]
 
-RAW: Final = "aiohttp, bytes"
+RAW: Final = "aiohttp"
+BARE: Final = "aiohttp, bare"
 RAW_JSON: Final = "aiohttp + json.loads"
+FLOOR: Final = "floor"
+FLOOR_OBJECTS: Final = "floor, objects"
 UNDECODED: Final = "flyasync, undecoded"
 AS_JSON: Final = "flyasync, JSON"
 MODELS: Final = "flyasync, models"
-HTTPX: Final = "generated httpx client"
+HTTPX: Final = "generated for httpx"
 
 APP: Final = "web"
 IDS: Final = [machine(number)["id"] for number in range(100)]
@@ -51,25 +60,33 @@ UNLIMITED: Final = Limits(default=Rate(per_second=1e9, burst=10**9), operations=
 async def subjects(url: str, operation: Operation, package: ModuleType, at_once: int) -> AsyncIterator[dict[str, Call]]:
     """Give what makes one call by each of them, as long as the block lasts."""
     async with AsyncExitStack() as stack:
-        raw = await stack.enter_async_context(_aiohttp())
+        raw, bare = [await stack.enter_async_context(_aiohttp(is_bare=is_bare)) for is_bare in (False, True)]
         caller = await stack.enter_async_context(_caller(url, at_once))
         fly = await stack.enter_async_context(_flyasync(url, at_once))
         client = await stack.enter_async_context(connected(package, url))
         ids = cycle(IDS)
         read = partial(_read, raw, url, operation, ids)
+        floor = _floor(partial(_read, bare, url, operation, ids), at_once)
         yield {
             RAW: read,
+            BARE: partial(_read, bare, url, operation, ids),
             RAW_JSON: partial(_loaded, read),
-            UNDECODED: lambda: caller.ask(_request(operation, ids, reads="text")),
+            FLOOR: floor,
+            FLOOR_OBJECTS: partial(_loaded, floor, object_hook=_plain),
+            UNDECODED: lambda: caller.ask(_request(operation, ids, reads="bytes")),
             AS_JSON: lambda: caller.ask(_request(operation, ids)),
             MODELS: _models(fly, operation, ids),
             HTTPX: _generated(client, operation, ids),
         }
 
 
-def _aiohttp() -> aiohttp.ClientSession:
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers)
+def _aiohttp(*, is_bare: bool) -> aiohttp.ClientSession:
+    less: dict[str, Any] = {"timeout": aiohttp.ClientTimeout(total=None), "cookie_jar": aiohttp.DummyCookieJar()}
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        headers={"Authorization": f"Bearer {TOKEN}"},
+        **(less if is_bare else {"raise_for_status": True}),
+    )
 
 
 async def _read(session: aiohttp.ClientSession, url: str, operation: Operation, ids: Iterable[str]) -> bytes:
@@ -77,13 +94,28 @@ async def _read(session: aiohttp.ClientSession, url: str, operation: Operation, 
     if operation == "create":
         asked = session.post(machines, json={"config": CONFIG})
     else:
-        asked = session.get(machines if operation == "list" else f"{machines}/{next(iter(ids))}")
+        asked = session.get(machines if operation == "list" else f"{machines}/{quote(next(iter(ids)), safe='')}")
     async with asked as response:
         return await response.read()
 
 
-async def _loaded(read: Callable[[], Awaitable[bytes]]) -> Any:
-    return json.loads(await read())
+async def _loaded(read: Callable[[], Awaitable[bytes]], object_hook: Callable[[Any], Any] | None = None) -> Any:
+    return json.loads(await read(), object_hook=object_hook)
+
+
+def _floor(read: Callable[[], Awaitable[bytes]], at_once: int) -> Callable[[], Awaitable[bytes]]:
+    limiters, places = {APP: AsyncLimiter(10**9, 1)}, asyncio.Semaphore(at_once)
+
+    async def floor() -> bytes:
+        await limiters[APP].acquire()
+        async with places, asyncio.timeout(40):
+            return await read()
+
+    return floor
+
+
+def _plain(members: dict[str, Any]) -> SimpleNamespace:
+    return SimpleNamespace(**members)
 
 
 @asynccontextmanager
@@ -96,7 +128,7 @@ async def _caller(url: str, at_once: int) -> AsyncIterator[Caller]:
         await sender.close(grace=0)
 
 
-def _request(operation: Operation, ids: Iterable[str], *, reads: Literal["json", "text"] = "json") -> Request:
+def _request(operation: Operation, ids: Iterable[str], *, reads: Literal["json", "bytes"] = "json") -> Request:
     """Describe the same request as the method of `fly.machines` does, out of JSON and not of models."""
     if operation == "get":
         return request(

@@ -45,7 +45,7 @@ def request(
     poll: float | None = None,
     flight: Flight | None = None,
     parts: Iterable[str] = (),
-    reads: Literal["json", "text"] = "json",
+    reads: Literal["json", "bytes"] = "json",
     subject: str | None = None,
     changes: bool | None = None,
 ) -> Request:

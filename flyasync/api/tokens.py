@@ -64,11 +64,15 @@ class Tokens:
             to="POST tokens/oidc",
             repeat=Repeat.ANYTIME,
             body=given(aud=aud, aws_principal_tags=aws_principal_tags),
-            reads="text",
+            reads="bytes",
         )
-        return str(await self._caller.ask(ask))
+        return _text(await self._caller.ask(ask))
 
     async def kms(self) -> str:
         """Get a token for the secret keys of the app whose machine calls; works only inside a machine."""
-        ask = request("tokens.kms", to="POST tokens/kms", repeat=Repeat.ANYTIME, reads="text")
-        return str(await self._caller.ask(ask))
+        ask = request("tokens.kms", to="POST tokens/kms", repeat=Repeat.ANYTIME, reads="bytes")
+        return _text(await self._caller.ask(ask))
+
+
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", "replace").strip()

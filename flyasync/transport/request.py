@@ -96,7 +96,7 @@ class Request:
     body: Any = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default=Factory(dict), repr=False)
     poll: float | None = None
-    reads: Literal["json", "text"] = "json"
+    reads: Literal["json", "bytes"] = "json"
     flight: Flight = field(factory=Flight, eq=False, repr=False)
     clears_within: Callable[[Refused], float] | None = field(default=None, eq=False, repr=False)
     subject: str = field(default=Factory(lambda self: self.identifier, takes_self=True), kw_only=True)

@@ -43,14 +43,14 @@ Redaction = Callable[[Request], Callable[[str], str]]
 
 
 def read_response(request: Request, response: Response, redaction: Redaction = lambda _: str) -> Any:
-    """Return the JSON (None for an empty body) or the text of a response; raise Refused for an error status.
+    """Return the JSON (None for an empty body) or the bytes of a response; raise Refused for an error status.
 
     Secrets in the text of an error are redacted before the text is cut, so that no part of a secret remains.
     """
     if response.status not in SUCCESS:
         raise _refusal(request, response, redaction(request))
-    if request.reads == "text":
-        return response.body.decode("utf-8", "replace").strip()
+    if request.reads == "bytes":
+        return response.body
     if not response.body.strip():
         return None
     try:
