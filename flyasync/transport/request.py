@@ -38,7 +38,7 @@ class Flight:
     """The state of a request in flight: `is_out` is True from when it is sent until its response has arrived.
 
     If `is_abandoned`, the request is not sent any more, neither for the first time nor again after a failure; a
-    response on its way is still read. `on_leave` is called each time the request is sent. If `is_urgent`, it is queued
+    response on its way is still read. `on_leave` is called each time the request is sent. If `is_urgent`, it is sent
     before all requests that have not been sent yet.
     """
 

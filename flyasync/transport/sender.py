@@ -268,7 +268,7 @@ class Sender:
         call.begin()
         slots = self._session.slots(request)
         permit = self._buckets.acquire(
-            request, again=call.number > 1 or flight.is_urgent, slot=slots, on_pause=call.on_pause
+            request, again=call.number > 1, urgent=flight.is_urgent, slot=slots, on_pause=call.on_pause
         )
         waited = await (self._observed(call, permit) if self._observes_queue else permit)
         try:

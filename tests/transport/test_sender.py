@@ -824,7 +824,7 @@ async def test_an_urgent_request_goes_ahead_of_those_that_have_not_left() -> Non
     await asyncio.sleep(0.5)
     urgent = office.send(body="urgent", flight=Flight(is_urgent=True))
     await asyncio.gather(*waiting, urgent)
-    assert [request.body for _, request in office.exchange.sent] == [0, 1, 2, "urgent", 3, 4, 5]
+    assert [request.body for _, request in office.exchange.sent] == [0, 1, "urgent", 2, 3, 4, 5]
     await office.sender.close(grace=0)
 
 

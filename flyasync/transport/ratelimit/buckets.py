@@ -99,37 +99,51 @@ class LocalLimiter:
 
 
 class _Queue:
-    """The callers that wait for a bucket: retries first, then first attempts, each in order of arrival."""
+    """The callers that wait for a bucket: urgent ones, retries, first attempts, each in order of arrival.
 
-    __slots__ = ("_first", "_retries")
+    The result of a waiter is whether it gets a permit together with its turn.
+    """
+
+    __slots__ = ("_first", "_retries", "_urgent")
 
     def __init__(self) -> None:
-        self._retries: OrderedDict[asyncio.Future[None], OnPause] = OrderedDict()
-        self._first: OrderedDict[asyncio.Future[None], OnPause] = OrderedDict()
+        self._urgent: OrderedDict[asyncio.Future[bool], OnPause] = OrderedDict()
+        self._retries: OrderedDict[asyncio.Future[bool], OnPause] = OrderedDict()
+        self._first: OrderedDict[asyncio.Future[bool], OnPause] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._retries) + len(self._first)
+        return len(self._urgent) + len(self._retries) + len(self._first)
 
-    def join(self, on_pause: OnPause, *, again: bool) -> asyncio.Future[None]:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        (self._retries if again else self._first)[waiter] = on_pause
+    def join(self, on_pause: OnPause, *, again: bool, urgent: bool) -> asyncio.Future[bool]:
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        (self._urgent if urgent else self._retries if again else self._first)[waiter] = on_pause
         return waiter
 
-    def leave(self, waiter: asyncio.Future[None]) -> None:
+    def leave(self, waiter: asyncio.Future[bool]) -> None:
+        self._urgent.pop(waiter, None)
         self._retries.pop(waiter, None)
         self._first.pop(waiter, None)
 
     def wake_next(self) -> OnPause | None:
         """Wake the first waiter that is not cancelled, and return its `on_pause`; None if there is no such waiter."""
-        while group := self._retries or self._first:
+        while group := self._urgent or self._retries or self._first:
             waiter, on_pause = group.popitem(last=False)
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(False)
                 return on_pause
         return None
 
+    def give_permit(self) -> bool:
+        """Give a permit to the first urgent waiter that is not cancelled; return whether there was one."""
+        while self._urgent:
+            waiter, _ = self._urgent.popitem(last=False)
+            if not waiter.done():
+                waiter.set_result(True)
+                return True
+        return False
+
     def notify(self, until: float) -> None:
-        for on_pause in (*self._retries.values(), *self._first.values()):
+        for on_pause in (*self._urgent.values(), *self._retries.values(), *self._first.values()):
             on_pause(until)
 
 
@@ -172,12 +186,18 @@ class Bucket:
         return 0.0 if seconds is None and not before else seconds
 
     async def acquire(
-        self, *, again: bool = False, slot: asyncio.Semaphore | None = None, on_pause: OnPause = ignore_pause
+        self,
+        *,
+        again: bool = False,
+        urgent: bool = False,
+        slot: asyncio.Semaphore | None = None,
+        on_pause: OnPause = ignore_pause,
     ) -> None:
         """Wait for a permit, and then for a `slot` to use it. After an error or cancellation neither is held.
 
-        With `again`, for a retry, the caller is queued before those that have not been served yet. `on_pause` is called
-        immediately if the bucket is paused, and each time it is paused while this caller waits for its permit.
+        With `again`, for a retry, the caller is queued before those that have not been served yet. An `urgent` one gets
+        the next permit, even if another caller already waits at the limiter. `on_pause` is called immediately if the
+        bucket is paused, and each time it is paused while this caller waits for its permit.
         """
         if (until := self._limiter.paused_until) and until > self._loop.time():
             on_pause(until)
@@ -185,23 +205,31 @@ class Bucket:
         # One caller at a time waits at the limiter. It hands over to the next when it has its permit, or gives up.
         if self._front is not None:
             queue = self._queue = self._queue or _Queue()
-            waiter = queue.join(on_pause, again=again)
+            waiter = queue.join(on_pause, again=again, urgent=urgent)
             try:
-                await waiter
+                has_permit = await waiter
             except BaseException:
                 # 1. Cancelled while waiting: the caller leaves the queue, and the others are not affected.
                 # 2. Cancelled after it was woken but before it ran: it is the front, so it hands over.
-                # 3. Its coroutine was closed: like 1, or like 2 if it was woken.
-                if waiter.done() and not waiter.cancelled():
+                # 3. Cancelled after it was given a permit: it is not the front, and the permit is not used.
+                # 4. Its coroutine was closed: like 1, or like 2 or 3 if it was woken.
+                if waiter.done() and not waiter.cancelled() and not waiter.result():
                     self._pass_on()
                 queue.leave(waiter)
                 raise
+            if has_permit:
+                if slot is not None:
+                    await self._hold(slot)
+                return
         self._front = on_pause
 
         # The next caller gets its turn only when this one also has its slot. Otherwise permits would accumulate behind
         # a full pool, and the requests would then be sent together, as a burst that the API does not allow.
         try:
             await self._limiter.acquire(self._notify)
+            # An urgent caller that came meanwhile gets the permit, and this one waits for the next.
+            while self._queue is not None and not urgent and self._queue.give_permit():
+                await self._limiter.acquire(self._notify)
             if slot is not None:
                 await (self._hold(slot) if slot.locked() else slot.acquire())
         finally:
@@ -295,6 +323,7 @@ class Buckets:
         request: Request,
         *,
         again: bool = False,
+        urgent: bool = False,
         slot: asyncio.Semaphore | None = None,
         on_pause: OnPause = ignore_pause,
     ) -> float:
@@ -307,10 +336,10 @@ class Buckets:
         bucket = self._own(request)
         # Two buckets, as for apps.delete: the app's comes first, since the slot is acquired with the last permit.
         if request.operation in self._limits.totals:
-            await bucket.acquire(again=again, on_pause=on_pause)
+            await bucket.acquire(again=again, urgent=urgent, on_pause=on_pause)
             # Looked up only when it is needed: during a wait, it could be dropped.
             bucket = self._total(request) or bucket
-        await bucket.acquire(again=again, slot=slot, on_pause=on_pause)
+        await bucket.acquire(again=again, urgent=urgent, slot=slot, on_pause=on_pause)
         return loop.time() - start
 
     def expected_wait(self, operation: str, identifier: str, *, ahead: int = 0) -> float | None:

@@ -43,13 +43,13 @@ class Line:
         self.times: list[float] = []
         self.tasks: list[asyncio.Task[None]] = []
 
-    def join(self, name: object, *, again: bool = False) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._take(name, again=again))
+    def join(self, name: object, *, again: bool = False, urgent: bool = False) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._take(name, again=again, urgent=urgent))
         self.tasks.append(task)
         return task
 
-    async def _take(self, name: object, *, again: bool) -> None:
-        await self.bucket.acquire(again=again)
+    async def _take(self, name: object, *, again: bool, urgent: bool) -> None:
+        await self.bucket.acquire(again=again, urgent=urgent)
         self.order.append(name)
         self.times.append(now())
 
@@ -340,6 +340,51 @@ async def test_who_comes_again_keeps_the_place_in_front_of_the_line() -> None:
     line.join("again", again=True)
     assert await line.end() == [0, 0, 1, 2, 3, 4]
     assert line.order == ["a", "b", "c", "again", "d", "e"]
+
+
+async def test_whoever_is_urgent_gets_the_next_permit_even_before_the_one_who_waits_for_it() -> None:
+    line = Line(Bucket(DEFAULT))
+    for name in ("a", "b", "c", "d"):
+        line.join(name)
+    await asyncio.sleep(0.5)
+    line.join("again", again=True)
+    line.join("urgent", urgent=True)
+    line.join("urgent too", urgent=True)
+    assert await line.end() == [0, 0, 1, 2, 3, 4, 5]
+    assert line.order == ["a", "b", "urgent", "urgent too", "c", "again", "d"]
+
+
+@pytest.mark.parametrize("hops", range(6))
+async def test_an_urgent_one_cancelled_at_any_time_stops_no_other(hops: int) -> None:
+    line = Line(Bucket(DEFAULT))
+    for name in ("a", "b", "c", "d"):
+        line.join(name)
+    await asyncio.sleep(0.5)
+    urgent = line.join("urgent", urgent=True)
+    await asyncio.sleep(0.5)
+    for _ in range(hops):
+        await asyncio.sleep(0)
+    urgent.cancel()
+    times = await line.end()
+    assert [name for name in line.order if name != "urgent"] == ["a", "b", "c", "d"]
+    # It had no permit yet, or had it, or it was lost with it.
+    assert times in ([0, 0, 1, 2], [0, 0, 1, 2, 3], [0, 0, 2, 3])
+
+
+async def test_an_urgent_one_with_a_permit_waits_for_its_slot() -> None:
+    bucket, slot, order = Bucket(DEFAULT), asyncio.Semaphore(1), list[str]()
+
+    async def take(name: str, *, urgent: bool = False) -> None:
+        await bucket.acquire(urgent=urgent, slot=slot)
+        order.append(name)
+        await asyncio.sleep(0.1)
+        slot.release()
+
+    tasks = [asyncio.create_task(take(name)) for name in ("a", "b", "c")]
+    await asyncio.sleep(0.5)
+    await asyncio.gather(*tasks, take("urgent", urgent=True))
+    assert order == ["a", "b", "urgent", "c"]
+    assert not slot.locked()
 
 
 async def test_those_who_come_again_after_a_pause_go_first_and_in_order() -> None:
