@@ -17,8 +17,9 @@ from pathlib import Path
 from attrs import define, evolve, frozen
 
 from benchmarks import emulator_servers as servers
+from benchmarks.answers import Server
 from benchmarks.decoding_documents import machine
-from benchmarks.emulator_servers import Connections, Server, connected, request
+from benchmarks.emulator_servers import Connections, connected, request
 from benchmarks.table import Column, Goal, Row, Spread, Table
 from benchmarks.timing import Taken, ratio, spread
 
@@ -67,7 +68,8 @@ class Size:
 
 USUAL = {"get": 1000, "first get": 300, "list": 10, "create": 400, "wait": 1000}
 SIZES = tuple(Size(machines=size, of_app=1000, rounds=5, requests=USUAL) for size in (10_000, 100_000))
-TINY = (Size(machines=6, of_app=3, rounds=1, requests=dict.fromkeys(USUAL, 2)),)
+# Few enough, and still more than one slice of a CPU, which is not counted before it ends.
+TINY = (Size(machines=6, of_app=3, rounds=1, requests=dict.fromkeys(USUAL, 20)),)
 
 
 @define
@@ -114,7 +116,7 @@ def measure(*, tiny: bool, mudflaps: Path | None = None) -> Iterator[Table]:
     """Measure each operation in each world."""
     for size in TINY if tiny else SIZES:
         with ExitStack() as stack:
-            starting = {EMULATOR: servers.ours("emulator")}
+            starting = {EMULATOR: servers.emulator()}
             starting |= {MUDFLAPS: servers.mudflaps(mudflaps)} if mudflaps else {}
             subjects = {name: _filled(stack, stack.enter_context(one), size) for name, one in starting.items()}
             ours = subjects[EMULATOR]

@@ -1,8 +1,7 @@
 """The servers that are compared, each in a process of its own, and a client that costs little.
 
-`python -m benchmarks.emulator_servers emulator` serves an emulator without rate limits, whose machines start
-immediately, and whose checks pass within a second. `python -m benchmarks.emulator_servers bare` reads one line of JSON,
-a response for each operation, and returns these texts. Each prints its port, and ends when its stdin does.
+`python -m benchmarks.emulator_servers` serves an emulator without rate limits, whose machines start immediately, and
+whose checks pass within a second. It prints its port, and ends when its stdin does.
 """
 
 import asyncio
@@ -10,15 +9,15 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
 from attrs import frozen
 
+from benchmarks.answers import Server, answering, served
 from benchmarks.children import running
 from flyasync import Emulator
 
@@ -27,41 +26,24 @@ CHUNK = 1 << 20
 GOOD = (b"200", b"201")
 MACHINES = "/v1/apps/{app}/machines"
 ROUTES = {
-    "get": ("GET", MACHINES + "/{id}"),
-    "list": ("GET", MACHINES),
-    "create": ("POST", MACHINES),
-    "wait": ("GET", MACHINES + "/{id}/wait"),
+    "get": f"GET {MACHINES}/{{id}}",
+    "list": f"GET {MACHINES}",
+    "create": f"POST {MACHINES}",
+    "wait": f"GET {MACHINES}/{{id}}/wait",
 }
 
 
-@frozen
-class Server:
-    """A server that runs."""
-
-    port: int
-    pid: int
-
-    def cpu(self) -> float:
-        """Give the seconds of CPU that its threads have used, to the nanosecond, the kernel's work included."""
-        threads = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
-        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
-
-
 @contextmanager
-def ours(kind: str, told: str = "") -> Iterator[Server]:
-    """Serve an emulator, or the responses that are told, as long as the block lasts."""
-    with running([sys.executable, "-m", "benchmarks.emulator_servers", kind]) as process:
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write(f"{told}\n".encode())
-        process.stdin.flush()
-        yield Server(int(process.stdout.readline()), process.pid)
+def emulator() -> Iterator[Server]:
+    """Serve an emulator as long as the block lasts."""
+    with served("benchmarks.emulator_servers") as server:
+        yield server
 
 
 @contextmanager
 def bare(responses: Mapping[str, bytes]) -> Iterator[Server]:
-    """Serve these responses with a handler that does nothing else, as long as the block lasts."""
-    with ours("bare", json.dumps({name: body.decode() for name, body in responses.items()})) as server:
+    """Serve these responses, by operation, with a handler that does nothing else, as long as the block lasts."""
+    with answering({route: responses[name] for name, route in ROUTES.items()}) as server:
         yield server
 
 
@@ -140,35 +122,12 @@ def _received(connection: socket.socket) -> bytes:
     return b"".join(b"".join(parts).split(b"\r\n")[1:-3:2])
 
 
-# In the processes
-
-
-async def serve_emulator() -> None:
+async def main() -> None:
+    """Serve an emulator until stdin ends."""
     async with Emulator(limits=False, boot=(0, 0), speed=100) as emulator:
         print(emulator.url.rpartition(":")[2], flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 
-async def serve_bare() -> None:
-    responses, app = json.loads(sys.stdin.readline()), web.Application()
-    for name, (method, path) in ROUTES.items():
-        app.router.add_route(method, path, _saying(responses[name].encode()))
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print(runner.addresses[0][1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await runner.cleanup()
-
-
-def _saying(body: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def answer(request: web.Request) -> web.Response:
-        if request.method == "POST":
-            await request.read()
-        return web.Response(body=body, content_type="application/json")
-
-    return answer
-
-
 if __name__ == "__main__":
-    asyncio.run(serve_bare() if sys.argv[1] == "bare" else serve_emulator())
+    asyncio.run(main())
