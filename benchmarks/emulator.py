@@ -9,9 +9,10 @@ CPU of the server, the kernel's work for its sockets included. Gets and waits ar
 import json
 import re
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from attrs import define, evolve, frozen
@@ -21,7 +22,7 @@ from benchmarks.answers import Server
 from benchmarks.decoding_documents import machine
 from benchmarks.emulator_servers import Connections, connected, request
 from benchmarks.table import Column, Goal, Row, Spread, Table
-from benchmarks.timing import Taken, ratio, spread
+from benchmarks.timing import Taken, ratio, spread, turns
 
 CONFIG = {key: value for key, value in machine(1)["config"].items() if key != "mounts"}
 EMULATOR, BARE, MUDFLAPS, DUMPS = "emulator", "bare aiohttp.web", "mudflaps", "json.dumps"
@@ -145,21 +146,15 @@ def _filled(stack: ExitStack, server: Server, size: Size) -> Subject:
 
 
 def _table(size: Size, operation: str, subjects: Mapping[str, Subject], value: object) -> Table:
-    cpu: dict[str, list[float]] = defaultdict(list)
-    passed: dict[str, list[float]] = defaultdict(list)
+    cpu: dict[str, list[float]] = {name: [] for name in (*subjects, DUMPS)}
+    passed: dict[str, list[float]] = {name: [] for name in cpu}
     number = size.requests[operation]
-    for turn in range(size.rounds + 1):
-        for name, subject in subjects.items():
-            used, seconds = subject.measured(operation, number)
+    measures = {name: partial(subject.measured, operation, number) for name, subject in subjects.items()}
+    for name, measure, is_counted in turns({**measures, DUMPS: partial(_dumped, value, number)}, size.rounds):
+        used, seconds = measure()
+        if is_counted:
             cpu[name].append(used)
             passed[name].append(seconds)
-        began = time.process_time()
-        for _ in range(number):
-            json.dumps(value).encode()
-        cpu[DUMPS].append((time.process_time() - began) / number)
-        if not turn:  # for warming up
-            cpu.clear()
-            passed.clear()
     return Table(
         title=f"{size.machines:,} machines in {len(size.apps)} apps: {TITLES[operation].format(of_app=size.of_app)}",
         subject="server",
@@ -172,11 +167,18 @@ def _table(size: Size, operation: str, subjects: Mapping[str, Subject], value: o
     )
 
 
+def _dumped(value: object, number: int) -> tuple[float, float]:
+    used, began = time.process_time(), time.perf_counter()
+    for _ in range(number):
+        json.dumps(value).encode()
+    return (time.process_time() - used) / number, (time.perf_counter() - began) / number
+
+
 def _row(operation: str, name: str, cpu: Taken, passed: Taken) -> Row:
     figures = {
         CPU: spread(cpu, name, per=1e-6),
         X_BARE: ratio(cpu, name, BARE),
         X_DUMPS: ratio(cpu, name, DUMPS),
-        RATE: Spread.of(1 / seconds for seconds in passed[name]) if name in passed else None,
+        RATE: Spread.of(1 / seconds for seconds in passed[name]) if name != DUMPS else None,
     }
     return Row(name=name, figures=figures, goals=[GOALS[operation]] if name == EMULATOR and operation in GOALS else ())

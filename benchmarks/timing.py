@@ -20,7 +20,7 @@ def alternate(
 ) -> Taken:
     """Run each subject once a round; `clock` says how many seconds have been used: of the CPU, by this process."""
     taken: dict[str, list[float]] = {name: [] for name in subjects}
-    for name, subject, is_counted in _turns(subjects, rounds):
+    for name, subject, is_counted in turns(subjects, rounds):
         began = clock()
         subject()
         if is_counted:
@@ -31,7 +31,7 @@ def alternate(
 async def alternate_tasks(subjects: Mapping[str, Callable[[], Awaitable[object]]], rounds: int) -> Taken:
     """Do the same with subjects that are awaited."""
     taken: dict[str, list[float]] = {name: [] for name in subjects}
-    for name, subject, is_counted in _turns(subjects, rounds):
+    for name, subject, is_counted in turns(subjects, rounds):
         began = time.process_time()
         await subject()
         if is_counted:
@@ -39,7 +39,7 @@ async def alternate_tasks(subjects: Mapping[str, Callable[[], Awaitable[object]]
     return taken
 
 
-def _turns(subjects: Mapping[str, Subject], rounds: int) -> Iterator[tuple[str, Subject, bool]]:
+def turns(subjects: Mapping[str, Subject], rounds: int) -> Iterator[tuple[str, Subject, bool]]:
     """Begin each round with another one, so that none always follows the same neighbour.
 
     The first round is for warming up and counts for nothing.

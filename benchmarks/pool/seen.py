@@ -9,7 +9,7 @@ from attrs import frozen
 
 from benchmarks.served import requests
 from flyasync import Emulator, Fault
-from flyasync.pool.spec import KEPT_UNTIL, KEY, POOL
+from flyasync.pool.spec import KEY, POOL
 
 APP = "sandboxes"
 GONE = {"destroying", "destroyed"}
@@ -19,12 +19,9 @@ GONE = {"destroying", "destroyed"}
 class Made:
     """A machine of the emulated world."""
 
-    id: str
     name: str
     state: str
-    region: str
     key: str | None
-    is_kept: bool
     is_leased: bool
 
 
@@ -44,12 +41,9 @@ class Seen:
         now, asked = emulator.world.clock, requests(emulator)
         machines = tuple(
             Made(
-                id=each.id,
                 name=each.name,
                 state=each.state,
-                region=each.region,
                 key=_metadata(each).get(KEY),
-                is_kept=KEPT_UNTIL in _metadata(each),
                 is_leased=bool(each.lease and each.lease.expires_at > now),
             )
             for each in emulator.world.machines.values()
