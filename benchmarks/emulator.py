@@ -70,7 +70,7 @@ class Size:
 USUAL = {"get": 1000, "first get": 300, "list": 10, "create": 400, "wait": 1000}
 SIZES = tuple(Size(machines=size, of_app=1000, rounds=5, requests=USUAL) for size in (10_000, 100_000))
 # Few enough, and still more than one slice of a CPU, which is not counted before it ends.
-TINY = (Size(machines=6, of_app=3, rounds=1, requests=dict.fromkeys(USUAL, 20)),)
+TINY = (Size(machines=6, of_app=3, rounds=1, requests=dict.fromkeys(USUAL, 10)),)
 
 
 @define
