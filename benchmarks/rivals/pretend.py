@@ -59,10 +59,11 @@ class Launched:
 def _path(log: Sequence[LoggedRequest], seconds: float) -> str:
     """Write what was asked for the machine that was created last, for its app, and for all apps together."""
     created = max((each for each in log if each.action == CREATE and not each.is_limited), key=lambda each: each.at)
-    waits = (each for each in log if each.action == WAIT and each.path.startswith(created.path))
+    waits = [each for each in log if each.action == WAIT and each.path.startswith(created.path)]
+    last = [max(waits, key=lambda each: each.at)] if waits else []
     refused = sum(each.action == CREATE and each.is_limited and each.path == created.path for each in log)
     others = (each for each in log if each.action not in {CREATE, WAIT} and _is_of(each, created.identifier))
-    path = sorted([created, *others, max(waits, key=lambda each: each.at)], key=lambda each: each.at)
+    path = sorted([created, *others, *last], key=lambda each: each.at)
     steps = [
         f"{at:.2f} {', '.join(sorted({each.action for each in sent}))}"
         for at, sent in groupby(path, lambda each: round(each.at, 2))

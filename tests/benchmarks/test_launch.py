@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ from benchmarks.launch import (
 from benchmarks.rivals import kits
 from benchmarks.rivals.kits import NotThereError, Program
 from benchmarks.rivals.pretend import Launched
-from benchmarks.rivals.wanted import REGIONS, wanted
+from benchmarks.rivals.wanted import REGIONS, Wanted, wanted
+from flyasync import FlyClient, MachineConfig
 
 
 def test_each_rival_has_its_figures_and_each_goal_its_column() -> None:
@@ -105,6 +107,18 @@ def test_where_a_rival_is_ahead_both_are_listed_request_by_request() -> None:
         "over",
     ]
     assert not list(ahead_of_ours(8, 1, {name: virtually(RIVALS[name], 8, 1) for name in (OURS, "aiohttp, gather")}))
+
+
+def test_a_rival_that_knows_no_waits_is_measured_too() -> None:
+    async def lists(url: str, token: str, order: Sequence[Wanted]) -> None:
+        async with FlyClient(token, base_url=url) as fly:
+            await fly.machines.create(order[0].app, MachineConfig(image="nginx"), region=order[0].region)
+            while any(each.state != "started" for each in await fly.machines.list(order[0].app)):
+                pass  # the limit makes it wait
+
+    came = virtually(lists, 1, 1)
+    assert (came.started, came.waits) == (1, 0)
+    assert [step.split(" ")[1] for step in came.path.split(" -> ")][:2] == ["createMachine", "listMachines"]
 
 
 def test_what_cannot_be_installed_is_told_and_the_rest_is_there(tmp_path: Path) -> None:
