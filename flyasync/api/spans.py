@@ -45,6 +45,8 @@ class Spans:
         begun = self._begun.pop(span, None)
         if begun is not None:
             notify(self._on_event, Ended(span=span, seconds=self._clock() - begun))
+        # A connection keeps the context that opened it, and with it the span; it must not keep the deploy too.
+        span.on_refusal = None
 
     def within(self, span: Span | None) -> AbstractContextManager[None]:
         """Return a context in which all requests belong to `span`, including those of tasks started in it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import gc
 from collections import Counter
 from contextlib import aclosing, suppress
 from itertools import pairwise
@@ -24,6 +25,7 @@ from flyasync import (
     Span,
     deploy_many,
 )
+from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.transport.events import current
 from tests.deploy.conftest import world
 
@@ -423,3 +425,10 @@ async def test_work_of_ones_own_can_be_told_too() -> None:
     assert heard.asked_in() == {" apps.create": 1, "by-hand machines.list": 1, "missing machines.list": 1}
     assert [span.error for span in heard.ended()] == [None, "NotFound"]
     heard.check()
+
+
+async def test_the_connections_of_a_client_do_not_keep_deploys_that_have_ended() -> None:
+    async with world(seed=1) as (_, fly):
+        assert (await APP.execute(fly)).ok
+        gc.collect()
+        assert not [each for each in gc.get_objects() if type(each) is MachineRun]
