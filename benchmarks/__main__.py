@@ -55,6 +55,8 @@ Measure = Callable[..., Iterable[Table]]
 
 def main(words: list[str]) -> int:
     """Measure what is asked for; not 0 only where a benchmark itself fails, for a missed goal is a result."""
+    if words[:1] == ["compare"]:
+        return int(import_module("benchmarks.compare").main(words[1:]))
     options = _options(words)
     try:
         if len(options.names) == 1:
@@ -66,7 +68,8 @@ def main(words: list[str]) -> int:
 
 def _options(words: list[str]) -> argparse.Namespace:
     told = "\n".join(f"  {name:17} {what}" for name, what in NAMES.items())
-    told += "\n\nWith a command of their own, python -m benchmarks.NAME:\n"
+    told += "\n\nAgainst another commit, by instructions: python -m benchmarks compare BASE\n"
+    told += "\nWith a command of their own, python -m benchmarks.NAME:\n"
     told += "\n".join(f"  {name:17} {what}" for name, what in OTHERS.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", epilog=told, formatter_class=argparse.RawDescriptionHelpFormatter

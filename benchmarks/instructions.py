@@ -37,26 +37,31 @@ async def section(work: Callable[[], Awaitable[object]]) -> None:
     os.getppid()
 
 
-def sections(words: Sequence[str], env: Mapping[str, str] | None = None) -> list[int]:
-    """Run this Python with `words`, and count its sections; raise NotCounted when it fails."""
-    return _parts(words, env)[1::2]
+def sections(words: Sequence[str], env: Mapping[str, str] | None = None, directory: Path | None = None) -> list[int]:
+    """Run this Python with `words` in a directory, and count its sections; raise NotCounted when it fails."""
+    return _parts(words, env, directory)[1::2]
 
 
-def whole(words: Sequence[str], env: Mapping[str, str] | None = None) -> int:
+def whole(words: Sequence[str], env: Mapping[str, str] | None = None, directory: Path | None = None) -> int:
     """Count a whole program, from its first instruction to its last; raise NotCounted when it fails."""
-    return sum(_parts(words, env))
+    return sum(_parts(words, env, directory))
 
 
-def _parts(words: Sequence[str], env: Mapping[str, str] | None) -> list[int]:
+def _parts(words: Sequence[str], env: Mapping[str, str] | None, directory: Path | None) -> list[int]:
     if not is_possible():
         raise NotCounted(MISSING)
     # Without a seed of their own, the hashes of texts differ from run to run, and with them the work of each dict.
     environment = {**os.environ, "PYTHONHASHSEED": "0", **(env or {})}
-    with TemporaryDirectory() as directory:
-        file = Path(directory, "counted")
+    with TemporaryDirectory() as counted:
+        file = Path(counted, "counted")
         valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={file}", f"--dump-before={_MARK}"]
         done = subprocess.run(  # noqa: S603 - our own programs
-            [*valgrind, sys.executable, *words], capture_output=True, check=False, text=True, env=environment
+            [*valgrind, sys.executable, *words],
+            capture_output=True,
+            check=False,
+            text=True,
+            env=environment,
+            cwd=directory,
         )
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("==")]

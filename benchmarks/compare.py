@@ -1,0 +1,142 @@
+"""Compare this tree with another commit, by instructions: `python -m benchmarks compare BASE`.
+
+Calls, the reading and writing of models, the rate limits and starts are counted of both, in turns, by the programs of
+this tree. BASE is checked out into a temporary directory. What takes more than 5 % more instructions than in BASE is
+shown, and the exit code is 1. It is 2 when the comparison itself is not possible.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from attrs import frozen
+
+from benchmarks import instructions
+from benchmarks.children import ROOT
+from benchmarks.instructions import NotCounted
+from benchmarks.session_server import answering
+from benchmarks.start import STARTS
+from benchmarks.table import Column, Goal, Row, Table, show
+
+MACHINES = 100
+"""In each list."""
+SECTIONS: Mapping[str, Sequence[str]] = {
+    "session": ("get a machine, 64 times", "the same, 32 at once", "create a machine, 64 times", "list 100, twice"),
+    "decoding": ("read 100 machines", "write 100 machines"),
+    "limiter": ("1,000 permits that are free", "100 permits, 100 wait"),
+}
+"""What the programs of `compare_programs` count, in their order."""
+COMMANDS = ("from flyasync import FlyClient", "import flyasync", "flyasync --help", "flyasync machines --help")
+"""The programs of `start` that are counted."""
+BASE, HERE, RATIO = "base", "this tree", "x base"
+WORST = Goal(column=RATIO, at_most=1.05, why="it takes over 5 % more instructions than before")
+SLOWER, IMPOSSIBLE = 1, 2
+
+Counts = Mapping[str, int]
+
+
+@frozen
+class Tree:
+    """A directory that has the package of a commit, and the benchmarks of this tree."""
+
+    root: Path
+    compiled: Path
+
+    def count(self, program: str, url: str) -> Counts:
+        """Count a program, by what it does; raise NotCounted when it fails."""
+        if program in SECTIONS:
+            words = ["-m", "benchmarks.compare_programs", program, url]
+            return dict(zip(SECTIONS[program], instructions.sections(words, self._env, self.root), strict=True))
+        words = ["-c", STARTS[program].program]
+        # Its sources are compiled first, as an installed package's are.
+        command = [sys.executable, *words]
+        subprocess.run(command, check=False, capture_output=True, env=self._env, cwd=self.root)  # noqa: S603
+        return {program: instructions.whole(words, self._env, self.root)}
+
+    @property
+    def _env(self) -> dict[str, str]:
+        settings = {"PYTHONPATH": str(self.root), "PYTHONPYCACHEPREFIX": str(self.compiled)}
+        return {**os.environ, **settings, "PYTHONDONTWRITEBYTECODE": ""}
+
+
+def main(words: Sequence[str]) -> int:
+    """Compare; 1 if something is slower, 2 if that cannot be found out."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks compare", description=__doc__.partition("\n")[0])
+    parser.add_argument("base", metavar="BASE", help="a commit, such as origin/main or HEAD~3")
+    options = parser.parse_args(words)
+    commit = commit_of(options.base)
+    if commit is None:
+        parser.error(f"BASE is {options.base!r}, which is not a commit of {ROOT}; git log lists them")
+    if not instructions.is_possible():
+        parser.error(instructions.MISSING)
+    try:
+        table = compared(commit)
+    except NotCounted as failure:
+        parser.error(f"this tree cannot be counted: {failure}")
+    show(table)
+    return SLOWER if any(table.missed) else 0
+
+
+def commit_of(name: str) -> str | None:
+    """Give the hash of a commit, or None if there is no such commit."""
+    found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def compared(commit: str) -> Table:
+    """Count both in turns, and put them beside each other."""
+    counts: dict[str, dict[str, int]] = {BASE: {}, HERE: {}}
+    notes = []
+    with checked_out(commit) as base, TemporaryDirectory() as compiled, answering(MACHINES) as url:
+        here = Tree(ROOT, Path(compiled))
+        for program in (*SECTIONS, *COMMANDS):
+            try:
+                counts[BASE] |= base.count(program, url)
+            except NotCounted as failure:
+                notes.append(f"{program}: not compared, for the base does not run it: {failure}")
+            counts[HERE] |= here.count(program, url)
+    return verdict(f"instructions of this tree and of {commit[:10]}", counts[BASE], counts[HERE], notes)
+
+
+def verdict(title: str, base: Counts, here: Counts, notes: Sequence[str] = ()) -> Table:
+    """Show both, and judge what both have."""
+    return Table(
+        title=title,
+        subject="program",
+        columns=[Column(name=BASE, form=",d"), Column(name=HERE, form=",d"), Column(name=RATIO, form=".3f")],
+        rows=[
+            Row(
+                name=name,
+                figures={BASE: base.get(name), HERE: count, RATIO: count / base[name] if name in base else None},
+                goals=[WORST] if name in base else [],
+            )
+            for name, count in here.items()
+        ],
+        notes=notes,
+    )
+
+
+@contextmanager
+def checked_out(commit: str) -> Iterator[Tree]:
+    """Have a commit's package in a temporary directory until the block ends, with the benchmarks of this tree."""
+    with TemporaryDirectory() as directory:
+        whole, mixed, compiled = (Path(directory, name) for name in ("commit", "mixed", "compiled"))
+        added = _git("worktree", "add", "--quiet", "--detach", str(whole), commit)
+        if added.returncode:
+            raise NotCounted(added.stderr.strip())
+        try:
+            mixed.mkdir()
+            (mixed / "flyasync").symlink_to(whole / "flyasync")
+            (mixed / "benchmarks").symlink_to(ROOT / "benchmarks")
+            yield Tree(mixed, compiled)
+        finally:
+            _git("worktree", "remove", "--force", str(whole))
+
+
+def _git(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *words], cwd=ROOT, check=False, capture_output=True, text=True)  # noqa: S603, S607

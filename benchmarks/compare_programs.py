@@ -1,0 +1,77 @@
+"""What `python -m benchmarks compare` counts, of one commit: `python -m benchmarks.compare_programs NAME URL`.
+
+Only what users of the package import is used here, and the reader of models and the rate limits, so that commits with
+other internals can be compared.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import cycle
+
+from benchmarks.decoding_documents import listed, machine
+from benchmarks.instructions import section
+from flyasync import FlyClient, Limits, MachineConfig, Rate
+from flyasync.models.json.codec import structure, unstructure
+from flyasync.models.machine import Machine
+from flyasync.testing import run_virtual
+from flyasync.transport.ratelimit.buckets import Bucket
+
+APP = "web"
+MACHINES = 100
+"""In a list."""
+ENDLESS = Rate(per_second=1e9, burst=10**9)
+
+
+async def session(url: str) -> None:
+    """Make calls, with models: 64 of each, and two lists."""
+    ids = cycle([machine(number)["id"] for number in range(100)])
+    config = structure(machine(1)["config"], MachineConfig)
+    async with FlyClient("fo1_x", base_url=url, limits=Limits(default=ENDLESS, operations={}, totals={})) as fly:
+        await section(lambda: _calls(lambda: fly.machines.get(APP, next(ids)), 64))
+        await section(lambda: _calls(lambda: fly.machines.get(APP, next(ids)), 64, at_once=32))
+        await section(lambda: _calls(lambda: fly.machines.create(APP, config), 64))
+        await section(lambda: _calls(lambda: fly.machines.list(APP), 2))
+
+
+async def decoding() -> None:
+    """Read a list from JSON that is parsed, and write it back."""
+    data = json.loads(listed(MACHINES))
+    models = structure(data, tuple[Machine, ...])
+
+    async def read() -> None:
+        structure(data, tuple[Machine, ...])
+
+    async def write() -> None:
+        for model in models:
+            unstructure(model)
+
+    await section(read)
+    await section(write)
+
+
+async def limiter() -> None:
+    """Take permits of one bucket: those that are free one after the other, and then many at once."""
+    free, busy = Bucket(ENDLESS), Bucket(Rate(per_second=10, burst=1))
+    await section(lambda: _calls(free.acquire, 1000))
+    await section(lambda: _calls(busy.acquire, 100, at_once=100))
+
+
+async def _calls(call: Callable[[], Awaitable[object]], count: int, *, at_once: int = 1) -> None:
+    async def go_on(left: Iterable[int]) -> None:
+        for _ in left:
+            await call()
+
+    left = iter(range(count))
+    await asyncio.gather(*(go_on(left) for _ in range(at_once)))
+
+
+if __name__ == "__main__":
+    program, url = sys.argv[1:]
+    # Those that wait do so in virtual time.
+    {
+        "session": lambda: asyncio.run(session(url)),
+        "decoding": lambda: asyncio.run(decoding()),
+        "limiter": lambda: run_virtual(limiter()),
+    }[program]()

@@ -1,0 +1,88 @@
+"""What `python -m benchmarks compare` refuses, and how it judges; the programs themselves run for minutes."""
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks import compare, compare_programs, instructions
+from benchmarks.__main__ import main
+from benchmarks.children import ROOT
+from benchmarks.instructions import NotCounted
+from benchmarks.session_server import answering
+from benchmarks.start import STARTS
+from flyasync.testing import run_virtual
+
+in_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the repository's commits")
+counts = pytest.mark.skipif(not instructions.is_possible(), reason="needs valgrind")
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *words])
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_it_needs_a_base(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "the following arguments are required: BASE" in refused(capsys)
+
+
+@in_git
+@pytest.mark.parametrize("base", ["no-such-branch", "HEAD:README.md", "", "deadbeef"])
+def test_the_base_is_a_commit(base: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"BASE is {base!r}, which is not a commit of {ROOT}" in refused(capsys, base)
+
+
+@in_git
+def test_without_valgrind_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git = shutil.which("git")
+    assert git
+    (tmp_path / "git").symlink_to(git)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "valgrind, which is not installed: apt-get install valgrind" in refused(capsys, "HEAD")
+    with pytest.raises(NotCounted, match="apt-get install valgrind"):
+        instructions.whole(["-c", "pass"])
+
+
+def test_more_than_five_percent_is_missed() -> None:
+    base = {"same": 1000, "faster": 1000, "a little slower": 1000, "slower": 1000, "gone": 1}
+    table = compare.verdict("", base, {"same": 1000, "faster": 700, "a little slower": 1050, "slower": 1051, "new": 5})
+    assert [row.name for row, _ in table.missed] == ["slower"]
+    assert [row.figures["x base"] for row in table.rows] == [1, 0.7, 1.05, 1.051, None]
+
+
+@in_git
+def test_the_base_is_checked_out_beside_the_benchmarks_of_this_tree_until_the_end() -> None:
+    commit = compare.commit_of("HEAD")
+    assert commit
+    with compare.checked_out(commit) as tree:
+        assert (tree.root / "flyasync" / "py.typed").is_file()
+        assert (tree.root / "flyasync").resolve() != ROOT / "flyasync"
+        assert (tree.root / "benchmarks").samefile(ROOT / "benchmarks")
+    assert not os.path.lexists(tree.root)
+
+
+@counts
+def test_sections_are_counted_on_their_own() -> None:
+    source = "import os\nfor count in (1_000, 10_000):\n os.getppid()\n for _ in range(count): pass\n os.getppid()"
+    few, many = instructions.sections(["-S", "-E", "-c", source])
+    assert 5 < many / few < 15
+
+
+@counts
+def test_a_program_that_fails_is_not_counted() -> None:
+    with pytest.raises(NotCounted, match="ZeroDivisionError: division by zero"):
+        instructions.whole(["-S", "-E", "-c", "1 / 0"])
+
+
+def test_the_programs_that_are_counted_run() -> None:
+    assert set(compare.COMMANDS) <= set(STARTS)
+    with answering(2) as url:
+        asyncio.run(compare_programs.session(url))
+    asyncio.run(compare_programs.decoding())
+    run_virtual(compare_programs.limiter())
