@@ -46,17 +46,19 @@ async def run(
             *words, cwd=directory, env=environment, stdin=given, stdout=out, stderr=err, start_new_session=True
         )
         code: int | None = None
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                if meanwhile:
-                    await meanwhile(process)
-                code = await process.wait()
-    if code is None:
-        with suppress(ProcessLookupError):
-            process.kill()
-    if config := environment.get("FLY_CONFIG_DIR"):
-        _end_left(config)
-    await process.wait()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    if meanwhile:
+                        await meanwhile(process)
+                    code = await process.wait()
+        finally:
+            if code is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+            if config := environment.get("FLY_CONFIG_DIR"):
+                _end_left(config)
+            await process.wait()
     printed, complained = (each.read_text(errors="replace") for each in streams[1:])
     return Ended(code=code, out=printed, err=complained)
 
