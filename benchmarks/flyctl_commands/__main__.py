@@ -36,6 +36,7 @@ from benchmarks.programs import Ended, proxied, run
 from flyasync import Emulator
 
 GIVEN = tomllib.loads(Path(__file__).with_name("arguments.toml").read_text())
+ARGUMENTS = GIVEN["arguments"] | {name: words for words, names in GIVEN["same"].items() for name in names}
 WORKS, TUNNEL, NOT_SERVED, FAILS = "works", "needs WireGuard or a builder", "not served", "fails"
 LONGEST = 90.0
 """Seconds until a command is ended. A deploy asks a public DNS server for about half of them."""
@@ -126,7 +127,7 @@ async def result(flyctl: Path, name: str) -> Result:
             # Some commands read the macaroon that they were given.
             tokens = dict.fromkeys(("FLY_ACCESS_TOKEN", "FLY_API_TOKEN"), things.header)
             environment = home(Path(place), emulator.environment() | tokens, proxy)
-            words = shlex.split(GIVEN["arguments"].get(name, "").format(**asdict(things)))
+            words = shlex.split(ARGUMENTS.get(name, "").format(**asdict(things)))
             ended = await run(
                 [str(flyctl), *name.split(), *words],
                 Path(place),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from attrs import fields_dict
 
-from benchmarks.flyctl_commands.__main__ import FAILS, GIVEN, NOT_SERVED, TUNNEL, WORKS, commands, judged
+from benchmarks.flyctl_commands.__main__ import ARGUMENTS, FAILS, GIVEN, NOT_SERVED, TUNNEL, WORKS, commands, judged
 from benchmarks.flyctl_commands.stage import Things, furnish, home
 from benchmarks.programs import Ended, proxied, run
 from flyasync import Emulator
@@ -84,9 +84,9 @@ def test_a_mark_follows_from_the_run(name: str, code: int | None, asked: list[st
 
 
 def test_arguments_name_what_the_world_has() -> None:
-    named = {part[1] for words in GIVEN["arguments"].values() for part in string.Formatter().parse(words) if part[1]}
+    named = {part[1] for words in ARGUMENTS.values() for part in string.Formatter().parse(words) if part[1]}
     assert named <= fields_dict(Things).keys()
-    assert GIVEN["inputs"].keys() <= GIVEN["arguments"].keys() | {"tokens attenuate"}
+    assert GIVEN["inputs"].keys() <= ARGUMENTS.keys() | {"tokens attenuate"}
 
 
 async def test_the_world_can_be_furnished() -> None:
