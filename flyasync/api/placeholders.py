@@ -1,8 +1,8 @@
 """Placeholders for values that may be secret, which are equal where the values were equal.
 
 The values of environments, secrets, files, headers, nonces and tokens, the commands that are run, and the texts in
-GraphQL are replaced by their position or name; then each text of at least 8 characters that was replaced once, wherever
-it appears in a later text, also in base64 or as in a URL.
+GraphQL are replaced by their position or name, and a token of Fly.io or a JWT wherever it is; then each text of at
+least 8 characters that was replaced once, wherever it appears in a later text, also in base64 or as in a URL.
 """
 
 import re
@@ -23,9 +23,11 @@ _STATED_BY_TOOLS: Final = frozenset({"FLY_PROCESS_GROUP", "PRIMARY_REGION", "FLY
 """Variables that deploys write themselves: the names of a group and of a region, and the id of a machine."""
 _OF_TOOLS: Final = ("fly_", "flyasync_")
 _SENT: Final = frozenset(
-    {"value", "values", "header", "plaintext", "ciphertext", "associated_data", "stdin", "command", "cmd"}
+    {"value", "values", "header", "plaintext", "ciphertext", "associated_data", "signature", "stdin", "command", "cmd"}
 )
-_RETURNED: Final = _SENT | {"nonce", "stdout", "stderr"}
+_RETURNED: Final = _SENT | {"nonce", "raw_value", "stdout", "stderr", "query"}
+_TOKEN: Final = re.compile(r"\b(?:fm\d[a-z]?_|fo1_)[\w+/=-]{16,}|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
+"""A macaroon of Fly.io, a token of its older kinds, or a JWT."""
 _ERRORS: Final = frozenset({"error", "message", "errors"})
 _COMMANDS: Final = frozenset({"release", "seed", "verification"})
 _NAMES_A_THING: Final = re.compile(
@@ -35,6 +37,8 @@ _PUBLIC: Final = frozenset(
     {"id", "name", "region", "image", "state", "instance_id", "version", "app", "path", "digest"}
 )
 """Members that are public by their meaning: only tokens, nonces and the values of secrets are replaced in them."""
+_MAY_BE_PUBLIC: Final = frozenset({"env", "metadata", "graphql"})
+"""Where a value may also be the name of something."""
 _SHORTEST_WORD: Final = 4
 """A value whose name is that of a secret is replaced as a whole word from this length on, where longer ones are
 replaced anywhere."""
@@ -71,11 +75,15 @@ class Placeholders:
 
     def in_response(self, operation: str, body: Any) -> Any:
         """Return the body of a response with placeholders; lines of a log keep the words that are of a language."""
-        if not operation.startswith("logs."):
-            return self._replaced((), body, _in_response)
-        if isinstance(body, str):
-            return self._line(body)
-        return self._replaced((), body, _in_response, lines=frozenset({"message"}))
+        if operation.startswith("logs."):
+            if isinstance(body, str):
+                return self._line(body)
+            return self._replaced((), body, _in_response, lines=frozenset({"message"}))
+        if operation.startswith("tokens.") and isinstance(body, str):
+            return self._replacement((), body.strip())  # the whole body is a token
+        if operation == "graphql":
+            return self._replaced(("graphql",), body, _in_graphql)
+        return self._replaced((), body, _in_response)
 
     def in_facts(self, facts: Mapping[str, Any]) -> Any:
         """Return what a program records about itself, such as the spec of a deploy, with placeholders."""
@@ -102,9 +110,11 @@ class Placeholders:
                 for key, item in value.items()
             }
         if isinstance(value, list | tuple):
-            # A list of texts, such as the words of a command, is one value.
+            # A list of texts, such as the words of a command, or of octets is one value.
             if value and all(isinstance(each, str) for each in value) and is_secret_here(path, value):
                 return [self._replacement(path, each) for each in value]
+            if value and all(type(each) is int for each in value) and is_secret_here(path, value):
+                return self._number(str(list(value)))
             return [self._replaced((*path, n), item, is_secret_here, lines) for n, item in enumerate(value)]
         if not isinstance(value, str) or not value:
             return value
@@ -130,7 +140,7 @@ class Placeholders:
         if placeholder == value:
             return value
         # A variable may have the value of an image or a region, which is not secret there.
-        kept = self._outside_names if "env" in path or "metadata" in path else self._everywhere
+        kept = self._everywhere if _MAY_BE_PUBLIC.isdisjoint(path) else self._outside_names
         if not kept.has(value):
             kept.add(value, placeholder)
         if path and (path[0] in _SENT or names_a_secret(str(path[-1]))):
@@ -155,7 +165,7 @@ class Placeholders:
         return self._number(word) if is_drawn else word
 
     def _swept(self, path: Path, text: str) -> str:
-        text = self._everywhere.replaced(text)
+        text = _TOKEN.sub(lambda found: self._replacement((), found[0]), self._everywhere.replaced(text))
         if path and path[-1] in _PUBLIC:
             return text
         return self._words.replaced(self._outside_names.replaced(text, self._public), self._public)
@@ -243,6 +253,12 @@ def _in_response(path: Path, value: Any) -> bool:
     if last in _ERRORS or last.startswith(_OF_TOOLS) or "errors" in path:
         return False
     return last in _RETURNED or names_a_secret(last) or contains_secret(value)
+
+
+def _in_graphql(path: Path, value: Any) -> bool:
+    # A query returns its members under any name, so what does not name a thing may be secret. Errors keep their words.
+    is_error = path[1:2] == ("errors",)
+    return not is_error and (not _NAMES_A_THING.search(str(path[-1])) or contains_secret(value))
 
 
 def _in_facts(path: Path, value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Record what a client sends and receives, as JSON lines without secrets: docs/pages/recording.md has the format."""
+"""Record what a client sends and receives, with placeholders for secrets: docs/pages/recording.md has the format."""
 
 import asyncio
 import json

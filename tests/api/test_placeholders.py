@@ -1,12 +1,18 @@
 """Placeholders: equal for equal values, in every place in which a value may be secret, and nowhere else."""
 
 import base64
+import importlib
 import json
+import pkgutil
+from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
+from attrs import fields
 
+from flyasync import models
 from flyasync.api.placeholders import Placeholders
+from flyasync.models.model import Model
 
 IMAGE = "registry.fly.io/web:v2"
 CONFIG = {
@@ -181,3 +187,77 @@ def test_a_line_of_a_log_keeps_the_words_of_a_language(line: str, shown: str | N
     report = {"regions": [{"machines": [{"logs": [line], "message": "148e21ea7e46e8"}]}]}
     [machine] = placeholders.in_facts({"report": report})["report"]["regions"][0]["machines"]
     assert machine == {"logs": [shown or line], "message": "148e21ea7e46e8"}
+
+
+MACAROON = f"fm2_{base64.b64encode(b'permission' * 4).decode()}"
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJwZXJzb25hbCJ9.c2lnbmF0dXJl"
+CREDENTIALS: dict[str, tuple[str, Any, str]] = {
+    "a token of an app": ("apps.create_deploy_token", {"token": f"FlyV1 {MACAROON},{MACAROON}"}, MACAROON),
+    "a token for keys": ("tokens.kms", f"{MACAROON}\n", MACAROON),
+    "a token for keys of another form": ("tokens.kms", "hush-hush-hush", "hush"),
+    "a token of a machine": ("tokens.oidc", JWT, JWT),
+    "verified tokens": ("tokens.authenticate", [{"header": MACAROON, "permission_token": [104, 117, 115]}], "104"),
+    "a verified token": ("tokens.authorize", {"verified_token": {"header": MACAROON}}, MACAROON),
+    "values of secrets": ("secrets.list", {"secrets": [{"name": "A", "value": "hush-hush"}]}, "hush"),
+    "the value of a secret": ("secrets.get", {"name": "A", "value": "hush-hush"}, "hush"),
+    "what was decrypted": ("secret_keys.decrypt", {"plaintext": "aHVzaA=="}, "aHVzaA"),
+    "what was encrypted": ("secret_keys.encrypt", {"ciphertext": "aHVzaA=="}, "aHVzaA"),
+    "a signature": ("secret_keys.sign", {"signature": "aHVzaA=="}, "aHVzaA"),
+    "a nonce": ("leases.get", {"data": {"nonce": "hush-hush"}}, "hush"),
+    "a nonce in a list": ("machines.list", [{"id": "m1", "nonce": "hush-hush"}], "hush"),
+    "output": ("machines.exec", {"stdout": "hush-hush", "stderr": "hush"}, "hush"),
+    "commands": ("machines.ps", [{"command": "run --password hush"}], "hush"),
+    "the password of a user": ("postgres.user_credentials", {"data": {"password": "hush-hush"}}, "hush"),
+    "a new password of a user": ("postgres.rotate_password", {"data": {"password": "hush-hush"}}, "hush"),
+    "queries with values": ("postgres.list_active_queries", {"data": [{"query": "SELECT 'hush'"}]}, "hush"),
+    "patterns of queries": ("postgres.list_slow_queries", {"data": [{"query": "SELECT 'hush'"}]}, "hush"),
+    "metadata": ("machines.metadata", {"api_key": "hush-hush"}, "hush"),
+    "a value of metadata": ("machines.get_metadata", {"value": "hush-hush"}, "hush"),
+    "a token in metadata": ("machines.metadata", {"note": f"made with {MACAROON}"}, MACAROON),
+    "what a query returns": ("graphql", {"data": {"create": {"tokenHeader": "hush", "id": "x"}}}, "hush"),
+    "a list of a query": ("graphql", {"data": {"wireGuard": {"peers": [{"conf": ["hush", "hush"]}]}}}, "hush"),
+    "a URL of a query": ("graphql", {"data": {"addOn": {"publicName": "redis://u:hush@x"}}}, "hush"),
+    "a token in an error": ("machines.create", {"error": f"{MACAROON} and {JWT} are not valid"}, MACAROON),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CREDENTIALS)
+def test_no_credential_of_any_response_is_kept(name: str) -> None:
+    operation, body, credential = CREDENTIALS[name]
+    found = json.dumps(Placeholders().in_response(operation, body))
+    assert credential in json.dumps(body)
+    assert credential not in found
+    assert "redacted-1" in found
+
+
+def test_a_token_that_is_the_whole_response_is_replaced_in_later_texts() -> None:
+    placeholders = Placeholders()
+    assert placeholders.in_response("tokens.kms", "hush-hush-hush\n") == "redacted-1"
+    assert placeholders.in_text("hush-hush-hush is not valid") == "redacted-1 is not valid"
+    assert placeholders.in_response("tokens.current", {"error": "no token"}) == {"error": "no token"}
+
+
+def test_a_query_keeps_names_of_things_and_the_words_of_errors() -> None:
+    placeholders = Placeholders()
+    nodes = [{"id": "o1", "slug": "personal", "rawSlug": "me", "name": "Me", "type": "PERSONAL", "paidPlan": True}]
+    organizations = {"data": {"organizations": {"nodes": nodes}}}
+    assert placeholders.in_response("graphql", organizations) == organizations
+    refused = {"errors": [{"message": "not found", "extensions": {"code": "NOT_FOUND"}}], "data": None}
+    assert placeholders.in_response("graphql", refused) == refused
+    assert placeholders.in_response("graphql", {"data": {"status": "succeeded"}}) == {"data": {"status": "redacted-1"}}
+    assert placeholders.in_response("machines.get", {"state": "succeeded"}) == {"state": "succeeded"}
+
+
+# What a model hides of its repr for its length, or because it may be anything: it is not a credential.
+NOT_SECRET = {"extra", "request", "meta", "caveats", "kid", "rnd"}
+
+
+def test_each_member_that_a_model_hides_is_a_placeholder() -> None:
+    modules = [
+        importlib.import_module(f"flyasync.models.{each.name}") for each in pkgutil.iter_modules(models.__path__)
+    ]
+    kinds = {each for module in modules for each in vars(module).values() if isinstance(each, type)}
+    members = {field.name for kind in kinds if issubclass(kind, Model) for field in fields(kind) if not field.repr}
+    assert members > NOT_SECRET
+    for member in sorted(members - NOT_SECRET):
+        assert Placeholders().in_response("machines.get", {member: "hush"}) != {member: "hush"}, member

@@ -46,7 +46,8 @@ def record_option() -> Any:
         "--record",
         metavar="FILE",
         callback=writable,
-        help="Record every request and response in FILE, without secrets; flyasync replay runs the deploy again on it.",
+        help="Record every request and response in FILE, with placeholders for secrets; flyasync replay runs the "
+        "deploy again on it.",
     )
 
 
