@@ -6,7 +6,8 @@
   them. Each for itself, they exceed it; by files or by a server, they never do, and get what there is, evenly.
 - Trouble: one of them is killed; the lock is held by a process that is killed, or that stands still; the server stands
   still, is killed and starts with all forgotten, is killed again at once. Nothing is exceeded, no call is lost. Only
-  one that is cut off from a server which the others reach cannot know that: its share comes on top.
+  one that is cut off from a server which the others reach cannot know that: its share comes on top. What could be done
+  about that, and at what price, is simulated by `python -m benchmarks.budget.shares`.
 - Clients that ask an emulator, which counts by itself and refuses what is too much: 429s.
 
 Rows are chosen by a pattern of `name/backing`. The columns are

@@ -7,6 +7,7 @@ from attrs import evolve
 
 from benchmarks.budget.judge import SECOND, Turn, by_the_server, ideal, peak, recovered, spread
 from benchmarks.budget.rows import Row, fly
+from benchmarks.budget.shares import LEASED, NOTHING, OWN, beyond, sends
 from benchmarks.budget.verdict import Seen
 from benchmarks.valkey import Grant
 from flyasync.transport.ratelimit.rates import Rate
@@ -86,3 +87,11 @@ def test_clients_that_share_are_judged_by_an_api_in_a_process_of_its_own() -> No
     verdicts = asyncio.run(fly(row, asyncio.Barrier(1)))
     assert [verdict.grants for verdict in verdicts] == [10, 2]
     assert [fault for verdict in verdicts for fault in verdict.broken()] == []
+
+
+def test_only_a_lease_bounds_what_a_client_sends_that_is_cut_off_and_it_costs_the_others_a_share() -> None:
+    rate = Rate(per_second=100, burst=10)
+    over = {policy: beyond(rate, sends(rate, policy, 30.0).moments) for policy in (OWN, NOTHING, LEASED)}
+    assert over[OWN] > 10 * over[LEASED] > over[NOTHING] == 0
+    left = {policy: len(sends(rate, policy, 30.0, is_killed=True).moments) for policy in (OWN, LEASED)}
+    assert left[OWN] - left[LEASED] == pytest.approx((30 - 2) * 100 / 8, abs=2)
