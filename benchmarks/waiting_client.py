@@ -16,7 +16,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from benchmarks.children import Child, spawned
-from benchmarks.usage import resident
+from benchmarks.usage import resident, sockets
 from flyasync import FlyClient
 from flyasync.api.machines.poller import survey
 from flyasync.api.machines.wait import DIRECT, Waits, most_pollers, most_readers
@@ -96,10 +96,19 @@ async def measured(case: Case, api: Child, fly: FlyClient) -> dict[str, Any]:
     await asyncio.sleep(1)
     while case.way == POLLS and (await api.ask(["count"])).get("wait", 0) < case.waits:  # noqa: ASYNC110
         await asyncio.sleep(0.1)  # until the last poll is held, by another process, in real time
-    ready = Moment()
+    ready, most = Moment(), 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, sockets())
+            await asyncio.sleep(1)
+
+    watching = asyncio.create_task(watch())
     up: Mapping[str, float] = await api.ask(["go"])
     await asyncio.gather(*waits)
     end = Moment()
+    watching.cancel()
     return {
         "delays": sorted(reached[name] - moment for name, moment in up.items()),
         "bytes": (ready.memory - began.memory) / case.waits,
@@ -108,6 +117,7 @@ async def measured(case: Case, api: Child, fly: FlyClient) -> dict[str, Any]:
         "waiting_cpu": end.cpu - ready.cpu,
         "waiting_seconds": end.at - ready.at,
         "requests": await api.ask(["count"]),
+        "sockets": most,
     }
 
 

@@ -14,6 +14,7 @@ TOLD = {
     "waiting_cpu": 1.0,
     "waiting_seconds": 5.0,
     "requests": {"list": 5, "wait": 3},
+    "sockets": 7,
 }
 
 
