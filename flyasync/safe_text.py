@@ -3,7 +3,6 @@
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from html import unescape
 from json import dumps
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import quote
@@ -66,6 +65,8 @@ def brief(text: str) -> str:
     page = _PAGE.search(text)
     if page is None:
         return text if len(text) <= LONGEST_ERROR else f"{text[:LONGEST_ERROR]}…"
+    from html import unescape  # slow to import, with the names of all characters
+
     heading = _HEADING.search(text, page.start())
     title = " ".join(unescape(_TAG.sub(" ", heading[2])).split())[:_TITLE] if heading else ""
     words = text[: page.start()].partition("<")[0].strip("\ufeff \t\r\n")[:LONGEST_ERROR]

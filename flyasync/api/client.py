@@ -6,19 +6,16 @@ Each resource is imported on first use, with the models that only it needs, so t
 import asyncio
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from attrs import asdict, evolve
 
-from flyasync.api.graphql import GraphQL
-from flyasync.api.resource import Caller
 from flyasync.api.spans import Spans
 from flyasync.cancellation import unscoped
 from flyasync.errors import InvalidInput, MissingToken
-from flyasync.models.redaction import secret_texts
 from flyasync.safe_text import hidden
 from flyasync.transport.credentials import SOCKET, Token, find_api_url, find_base_url, find_token, is_here
 from flyasync.transport.events import OnClientEvent, log_event
@@ -32,6 +29,7 @@ from flyasync.transport.session import MAX_ANSWER, Session, Timeouts
 if TYPE_CHECKING:
     from flyasync.api.apps import Apps
     from flyasync.api.certificates import Certificates
+    from flyasync.api.graphql import GraphQL
     from flyasync.api.images import Images
     from flyasync.api.ip_assignments import IPAssignments
     from flyasync.api.logs import Logs
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from flyasync.api.orgs import Orgs
     from flyasync.api.platform import Platform
     from flyasync.api.postgres import Postgres
+    from flyasync.api.resource import Caller
     from flyasync.api.secret_keys import SecretKeys
     from flyasync.api.secrets import Secrets
     from flyasync.api.tokens import Tokens
@@ -127,13 +126,11 @@ class FlyClient:
             self.recording = _recording(record, record_bytes, secrets, facts)
         make_limiter, self._shared = make_limiters(self.limits, self.base_url, on_event)
         buckets = Buckets(self.limits, make_limiter, self._policy.spread())
-        self._sender = Sender(session, buckets, self._policy, on_event, secret_texts, recording=self.recording)
+        self._sender = Sender(session, buckets, self._policy, on_event, _secret_texts, recording=self.recording)
         self._companion = Sender(
-            companion, Buckets(COMPANION), self._policy, on_event, secret_texts, recording=self.recording
+            companion, Buckets(COMPANION), self._policy, on_event, _secret_texts, recording=self.recording
         )
         self._spans = Spans(on_event)
-        self._caller, self._beside = Caller(self._sender), Caller(self._companion)
-        self._graphql = GraphQL(self._beside)
 
     def __repr__(self) -> str:
         return f"FlyClient(base_url={self.base_url!r})"
@@ -238,6 +235,24 @@ class FlyClient:
 
         return Postgres(self._caller)
 
+    @cached_property
+    def _caller(self) -> "Caller":
+        from flyasync.api.resource import Caller
+
+        return Caller(self._sender)
+
+    @cached_property
+    def _beside(self) -> "Caller":
+        from flyasync.api.resource import Caller
+
+        return Caller(self._companion)
+
+    @cached_property
+    def _graphql(self) -> "GraphQL":
+        from flyasync.api.graphql import GraphQL
+
+        return GraphQL(self._beside)
+
     @property
     def spans(self) -> Spans:
         """The spans that show `on_event` what requests belong to; used by deploys."""
@@ -307,6 +322,13 @@ def _recording(
     from flyasync.transport.recording import Recording
 
     return Recording(path, Placeholders(secrets), max_bytes=max_bytes, facts=facts)
+
+
+def _secret_texts(body: Any) -> Iterator[str]:
+    # Imported here, with the models of a machine's config.
+    from flyasync.models.redaction import secret_texts
+
+    return secret_texts(body)
 
 
 def _checked(limits: Any, retry: Any, max_answer: Any) -> tuple[Limits, RetryPolicy]:

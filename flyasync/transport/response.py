@@ -122,11 +122,12 @@ class _Rule:
     """The kind of error that a text stands for with some statuses; the pattern's named groups become its details.
 
     A rule with a `scope` is about capacity. It applies only if the API returned no error code, since a code states
-    another reason; `despite_code` is for retired regions, for which the API returns various codes.
+    another reason; `despite_code` is for retired regions, for which the API returns various codes. Patterns are
+    compiled when the first refusal is read, since that takes longer than all else in this module.
     """
 
     statuses: frozenset[int]
-    pattern: re.Pattern[str]
+    pattern: str
     kind: Kind
     scope: Scope | None = None
     despite_code: bool = False
@@ -140,7 +141,7 @@ def _rule(
     *,
     despite_code: bool = False,
 ) -> _Rule:
-    return _Rule(frozenset(statuses), re.compile(pattern), kind, scope, despite_code)
+    return _Rule(frozenset(statuses), pattern, kind, scope, despite_code)
 
 
 _ANY = set(range(400, 500))
@@ -212,7 +213,7 @@ def _classify(response: Response, code: str | None, text: str) -> tuple[Kind, di
     for rule in _RULES:
         if response.status not in rule.statuses or (rule.scope and code and not rule.despite_code):
             continue
-        if found := rule.pattern.search(text):
+        if found := re.search(rule.pattern, text):
             return rule.kind, {**found.groupdict(), **({"scope": rule.scope} if rule.scope else {})}
     # 4. Otherwise only the status is known.
     if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:

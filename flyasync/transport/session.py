@@ -5,8 +5,8 @@ import errno
 import re
 import sys
 from contextlib import suppress
+from functools import cache
 from http import HTTPStatus
-from importlib.metadata import version
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -28,13 +28,19 @@ if sys.platform != "win32":
 
 _PROXY = re.compile(r"\s*https?://[^/]", re.IGNORECASE)
 _JSON = {"Content-Type": "application/json"}
-AGENT = f"flyasync/{version('flyasync')}"
 MAX_ANSWER = 1 << 30
 """The default maximum size of a response in bytes, after decompression."""
 RESERVED_FILES = 128
 """File descriptors reserved for the rest of the program when the system's limit bounds the number of long polls."""
 
 _CHECK_PROXY = "Check the proxy in https_proxy"
+
+
+@cache
+def _user_agent() -> str:
+    from importlib.metadata import version  # finding the version takes milliseconds, which an import should not
+
+    return f"flyasync/{version('flyasync')}"
 
 
 @frozen(kw_only=True)
@@ -202,7 +208,7 @@ class Session:
             timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect),
             # By default, aiohttp ignores cookies from an IP address, such as an emulator's.
             cookie_jar=aiohttp.CookieJar(unsafe=ip_of(url.hostname or "") is not None),
-            headers={"User-Agent": AGENT, **({} if proxy else self._authorized)},
+            headers={"User-Agent": _user_agent(), **({} if proxy else self._authorized)},
             middlewares=(_send_once,),
             # Not trust_env: it would also replace the token by a password from ~/.netrc, and use a thread per call.
             proxy=proxy,

@@ -4,12 +4,13 @@ import asyncio
 import random
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol
-
-from aiolimiter import AsyncLimiter
+from typing import TYPE_CHECKING, Protocol
 
 from flyasync.transport.ratelimit.rates import Limits, Rate
 from flyasync.transport.request import Request
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 OnPause = Callable[[float], None]
 """Called when the bucket of a waiting caller is paused, with the loop's time at which the pause ends.
@@ -57,7 +58,7 @@ class LocalLimiter:
 
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
-        self._limiter = AsyncLimiter(rate.usable, rate.refill)
+        self._limiter = _aiolimiter(rate)
         self.paused_until = 0.0
 
     @property
@@ -90,12 +91,18 @@ class LocalLimiter:
                 continue
             # The API has just returned a 429, so the bucket starts empty, without a burst.
             self.paused_until = 0.0
-            self._limiter = AsyncLimiter(self._rate.usable, self._rate.refill)
+            self._limiter = _aiolimiter(self._rate)
             await self._limiter.acquire(self._rate.usable)
 
     def pause(self, seconds: float) -> None:
         """Grant nothing for `seconds`; if there are several pauses, the one that ends last counts."""
         self.paused_until = max(self.paused_until, _now() + seconds)
+
+
+def _aiolimiter(rate: Rate) -> "AsyncLimiter":
+    from aiolimiter import AsyncLimiter  # it looks up its own version as it is imported, which is slow
+
+    return AsyncLimiter(rate.usable, rate.refill)
 
 
 class _Queue:

@@ -4,6 +4,7 @@ import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flyasync.errors import InvalidInput
@@ -11,7 +12,9 @@ from flyasync.transport.credentials import PUBLIC_URL, SOCKET
 from flyasync.transport.events import OnClientEvent, Paused, notify
 from flyasync.transport.ratelimit.buckets import Limiter, MakeLimiter, local_limiter
 from flyasync.transport.ratelimit.rates import Limits, Rate, without_password
-from flyasync.transport.ratelimit.shared import SharedLimits, Store
+
+if TYPE_CHECKING:
+    from flyasync.transport.ratelimit.shared import SharedLimits, Store
 
 VARIABLE = "FLYASYNC_LIMITS"
 SERVERS = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
@@ -19,7 +22,7 @@ INSIDE = "_api.internal"
 PORTS = {"http": 80, "https": 443}
 
 
-def find_store(limits: Limits) -> Store | None:
+def find_store(limits: Limits) -> "Store | None":
     """Return the store that `limits` or else the environment names; None for the client's own memory."""
     source, name = ("shared", limits.shared) if limits.shared else (VARIABLE, os.environ.get(VARIABLE, ""))
     text = name.strip()
@@ -57,11 +60,13 @@ def find_store(limits: Limits) -> Store | None:
     )
 
 
-def make_limiters(limits: Limits, base_url: str, on_event: OnClientEvent) -> tuple[MakeLimiter, SharedLimits | None]:
+def make_limiters(limits: Limits, base_url: str, on_event: OnClientEvent) -> "tuple[MakeLimiter, SharedLimits | None]":
     """Return a factory of limiters for the API at `base_url`, and the shared limits to close at the end, if any."""
     store = find_store(limits)
     if store is None:
         return local_limiter, None
+    from flyasync.transport.ratelimit.shared import SharedLimits  # most clients have limits of their own
+
     shared = SharedLimits(store, on_event, workers=limits.workers)
     name = budget(base_url)
 
