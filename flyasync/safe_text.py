@@ -3,7 +3,6 @@
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from json import dumps
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import quote
 
@@ -27,14 +26,14 @@ _CONTROL: Final = re.compile(
     "|\x1b[ -/]*[0-~]"
     "|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-# An HTML page may follow other text; a sentence that mentions a tag is not a page.
-_PAGE: Final = re.compile(
-    r"<!doctype\s+html\b|<html\b[^>]{0,200}>\s*<"
-    r"|\A[\s\ufeff]*(?:<[?!][^>]{0,2000}>\s*)*<(?:html|head|body|center|div|h1|meta|p|style|title)\b",
-    re.IGNORECASE,
+# An HTML page may follow other text; a sentence that mentions a tag is not a page. These are rarely needed, so they are
+# compiled when they are.
+_PAGE: Final = (
+    r"(?i)<!doctype\s+html\b|<html\b[^>]{0,200}>\s*<"
+    r"|\A[\s\ufeff]*(?:<[?!][^>]{0,2000}>\s*)*<(?:html|head|body|center|div|h1|meta|p|style|title)\b"
 )
-_HEADING: Final = re.compile(r"<(title|h1)\b[^>]{0,200}>(.{0,1000}?)</\1", re.IGNORECASE | re.DOTALL)
-_TAG: Final = re.compile(r"<[^>]{0,200}>")
+_HEADING: Final = r"(?is)<(title|h1)\b[^>]{0,200}>(.{0,1000}?)</\1"
+_TAG: Final = r"<[^>]{0,200}>"
 
 
 def readable(text: str) -> str:
@@ -62,13 +61,13 @@ def brief(text: str) -> str:
 
     The text before the page is kept, up to the first tag.
     """
-    page = _PAGE.search(text)
+    page = re.search(_PAGE, text)
     if page is None:
         return text if len(text) <= LONGEST_ERROR else f"{text[:LONGEST_ERROR]}…"
     from html import unescape  # slow to import, with the names of all characters
 
-    heading = _HEADING.search(text, page.start())
-    title = " ".join(unescape(_TAG.sub(" ", heading[2])).split())[:_TITLE] if heading else ""
+    heading = re.search(_HEADING, text[page.start() :])
+    title = " ".join(unescape(re.sub(_TAG, " ", heading[2])).split())[:_TITLE] if heading else ""
     words = text[: page.start()].partition("<")[0].strip("\ufeff \t\r\n")[:LONGEST_ERROR]
     return f"{words} " * bool(words) + (f'an HTML page, "{title}"' if title else "an HTML page")
 
@@ -131,6 +130,8 @@ def redaction(secrets: Iterable[str]) -> Callable[[str], str]:
 
 def spellings(secret: str) -> set[str]:
     """Return the texts that reveal a secret: the secret, its lines and encodings, unless shorter than a secret is."""
+    from json import dumps  # imported when it is needed, as every program imports this module
+
     # The API may repeat a whole secret, its content decoded from base64 (as of files and keys), or a line of either.
     try:
         decoded = b64decode(secret, validate=True).decode()

@@ -1,13 +1,17 @@
 """`flyasync apps`: apps, which own machines, volumes and addresses."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import api_command, confirmed
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.organizations import apps_of, default_org
 from flyasync.cli.shared.output import CommandOutput, Details, Message, Table
 from flyasync.cli.shared.parameters import app_argument, org_option, owner_option
+
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
 
 LIST = {"NAME": "name", "ID": "id", "MACHINES": "machine_count", "VOLUMES": "volume_count", "NETWORK": "network"}
 SHOW = {
@@ -26,7 +30,7 @@ command = Group("apps", help="Create, list, show and destroy apps.")
 @command.command("list")
 @org_option
 @api_command
-async def list_(fly: FlyClient, *, org: str | None) -> CommandOutput:
+async def list_(fly: "FlyClient", *, org: str | None) -> CommandOutput:
     """List the apps of one organization, or of all."""
     return Table(await apps_of(fly, org), LIST)
 
@@ -36,7 +40,7 @@ async def list_(fly: FlyClient, *, org: str | None) -> CommandOutput:
 @owner_option
 @click.option("--network", metavar="NAME", help="Name of a separate private network; it cannot be changed later.")
 @api_command
-async def create(fly: FlyClient, *, app: str, org: str | None, network: str | None) -> CommandOutput:
+async def create(fly: "FlyClient", *, app: str, org: str | None, network: str | None) -> CommandOutput:
     """Create an app."""
     org = org or await default_org(fly)
     made = await fly.apps.create(app, org_slug=org, network=network)
@@ -46,7 +50,7 @@ async def create(fly: FlyClient, *, app: str, org: str | None, network: str | No
 @command.command("show")
 @app_argument
 @api_command
-async def show(fly: FlyClient, *, app: str) -> CommandOutput:
+async def show(fly: "FlyClient", *, app: str) -> CommandOutput:
     """Show one app."""
     return Details(await fly.apps.get(app), SHOW)
 
@@ -56,7 +60,7 @@ async def show(fly: FlyClient, *, app: str) -> CommandOutput:
 @click.option("--force", is_flag=True, help="Stop its machines first.")
 @confirmed("Destroy the app {app} and everything in it?")
 @api_command
-async def destroy(fly: FlyClient, *, app: str, force: bool) -> CommandOutput:
+async def destroy(fly: "FlyClient", *, app: str, force: bool) -> CommandOutput:
     """Destroy an app and everything in it."""
     await fly.apps.delete(app, force=force or None)
     return Message(f"destroyed the app {app}", {"app": app, "destroyed": True})

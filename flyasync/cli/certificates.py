@@ -1,17 +1,20 @@
 """`flyasync certificates`: custom hostnames of an app, and their certificates."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
-from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import api_command, confirmed
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.option_types import contents
 from flyasync.cli.shared.output import CommandOutput, Details, Message, Table
 from flyasync.cli.shared.parameters import app_argument
 from flyasync.cli.shared.tables import Columns
-from flyasync.models.certificate import Certificate
+
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
+    from flyasync.models.certificate import Certificate
 
 LIST = {
     "HOSTNAME": "hostname",
@@ -22,7 +25,7 @@ LIST = {
 }
 
 
-def dns_records(certificate: Certificate) -> Iterator[str]:
+def dns_records(certificate: "Certificate") -> Iterator[str]:
     """Yield the DNS records to set: addresses, or a CNAME, and proofs of ownership."""
     needs = certificate.dns_requirements
     if needs is None:
@@ -60,7 +63,7 @@ host_argument = click.argument("hostname")
 @command.command("list")
 @app_argument
 @api_command
-async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
+async def list_(fly: "FlyClient", *, app: str) -> CommandOutput:
     """List the hostnames of APP."""
     return Table([row async for row in fly.certificates.list(app)], LIST)
 
@@ -74,7 +77,7 @@ async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
 )
 @api_command
 async def add(
-    fly: FlyClient, *, app: str, hostname: str, fullchain: str | None, private_key: str | None
+    fly: "FlyClient", *, app: str, hostname: str, fullchain: str | None, private_key: str | None
 ) -> CommandOutput:
     """Add a hostname.
 
@@ -96,7 +99,7 @@ async def add(
 @app_argument
 @host_argument
 @api_command
-async def check(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
+async def check(fly: "FlyClient", *, app: str, hostname: str) -> CommandOutput:
     """Check the DNS records of a hostname now."""
     return Details(await fly.certificates.check(app, hostname), SHOW)
 
@@ -105,7 +108,7 @@ async def check(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
 @app_argument
 @host_argument
 @api_command
-async def show(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
+async def show(fly: "FlyClient", *, app: str, hostname: str) -> CommandOutput:
     """Show one hostname and its certificates."""
     return Details(await fly.certificates.get(app, hostname), SHOW)
 
@@ -115,7 +118,7 @@ async def show(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
 @host_argument
 @confirmed("Remove {hostname} and its certificates from {app}?")
 @api_command
-async def remove(fly: FlyClient, *, app: str, hostname: str) -> CommandOutput:
+async def remove(fly: "FlyClient", *, app: str, hostname: str) -> CommandOutput:
     """Remove a hostname from APP.
 
     All its certificates are removed too.

@@ -1,12 +1,16 @@
 """`flyasync ips`: the IP addresses of an app."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import api_command, confirmed
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.output import CommandOutput, Details, Message, Table
 from flyasync.cli.shared.parameters import app_argument, region_option
+
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
 
 SHOW = {
     "IP": "ip",
@@ -24,7 +28,7 @@ command = Group("ips", help="List, allocate and release the addresses of an app.
 @command.command("list")
 @app_argument
 @api_command
-async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
+async def list_(fly: "FlyClient", *, app: str) -> CommandOutput:
     """List the addresses of APP."""
     return Table(await fly.ip_assignments.list(app), SHOW)
 
@@ -40,7 +44,7 @@ async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
 )
 @region_option
 @api_command
-async def allocate(fly: FlyClient, *, app: str, kind: str, region: str | None) -> CommandOutput:
+async def allocate(fly: "FlyClient", *, app: str, kind: str, region: str | None) -> CommandOutput:
     """Allocate an address for APP."""
     return Details(await fly.ip_assignments.create(app, type=kind, region=region), MADE)
 
@@ -50,7 +54,7 @@ async def allocate(fly: FlyClient, *, app: str, kind: str, region: str | None) -
 @click.argument("ip")
 @confirmed("Release the address {ip} of {app}? A dedicated address cannot be recovered.")
 @api_command
-async def release(fly: FlyClient, *, app: str, ip: str) -> CommandOutput:
+async def release(fly: "FlyClient", *, app: str, ip: str) -> CommandOutput:
     """Release an address of APP."""
     await fly.ip_assignments.delete(app, ip)
     return Message(f"released {ip}", {"app": app, "ip": ip, "released": True})

@@ -1,6 +1,5 @@
 """The command group; the module of a command is imported only when that command is called."""
 
-import json
 import sys
 from importlib import import_module
 from typing import Any
@@ -133,6 +132,8 @@ class Commands(Group):
             if ctx.meta[_AS_JSON]:
                 kind = error.kind if isinstance(error, CommandFailed) else type(error).__name__
                 message = " ".join(end.format_message().split())
+                import json
+
                 document = {"event": "error", "kind": kind, "message": message, "exit": end.exit_code}
                 click.echo(json.dumps(document), file=sturdy(sys.stdout))
             if is_in_actions(ctx.meta[_IN_ACTIONS]):
@@ -178,6 +179,3 @@ Each command has its own --help.
 @click.version_option(package_name="flyasync", message="flyasync %(version)s")
 def command() -> None:
     """Deploy to Fly.io Machines in many regions at once, and report what runs where."""
-    from flyasync.cli.shared.client_logs import show_client_logs  # not for --help alone
-
-    show_client_logs()

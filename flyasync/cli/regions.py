@@ -1,10 +1,14 @@
 """`flyasync regions`: where machines can run."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import api_command
 from flyasync.cli.shared.output import CommandOutput, Table
+
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
 
 COLUMNS = {
     "CODE": "code",
@@ -17,6 +21,6 @@ COLUMNS = {
 
 @click.command("regions")
 @api_command
-async def command(fly: FlyClient) -> CommandOutput:
+async def command(fly: "FlyClient") -> CommandOutput:
     """List the regions where machines can run."""
     return Table((await fly.platform.regions()).regions, COLUMNS)

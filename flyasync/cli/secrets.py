@@ -2,19 +2,20 @@
 
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
-from attrs import evolve
 
-from flyasync.api.client import FlyClient
 from flyasync.cli.secrets_deploy import command as deploy
 from flyasync.cli.shared.client import answered, api_command, in_json
 from flyasync.cli.shared.command_group import Group
-from flyasync.cli.shared.env_file import read
 from flyasync.cli.shared.option_types import contents, text_of
 from flyasync.cli.shared.output import CommandOutput, Message, Table
 from flyasync.cli.shared.parameters import app_argument
-from flyasync.models.secret import SecretsUpdate
+
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
+    from flyasync.models.secret import SecretsUpdate
 
 COLUMNS = {"NAME": "name", "DIGEST": "digest", "CREATED": "created_at", "UPDATED": "updated_at"}
 
@@ -39,11 +40,13 @@ command.add_command(deploy)
 @command.command("list")
 @app_argument
 @api_command
-async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
+async def list_(fly: "FlyClient", *, app: str) -> CommandOutput:
     """List the secrets of APP.
 
     Shows names and digests, never values.
     """
+    from attrs import evolve
+
     # The API returns values only on request, and none is printed in any case.
     return Table([evolve(secret, value=None) for secret in await fly.secrets.list(app)], COLUMNS)
 
@@ -72,7 +75,7 @@ def set_(*, app: str, names: tuple[str, ...], lines: str | None, as_json: bool) 
 
 
 @api_command
-async def store(fly: FlyClient, *, app: str, values: Mapping[str, str]) -> CommandOutput:
+async def store(fly: "FlyClient", *, app: str, values: Mapping[str, str]) -> CommandOutput:
     """Set secrets of an app."""
     return _updated(f"{app}: set {', '.join(values)}", await fly.secrets.update(app, values))
 
@@ -82,6 +85,8 @@ def read_values(names: tuple[str, ...], lines: str | None) -> dict[str, str]:
     if lines is not None:
         if names:
             raise click.UsageError("--from-env-file contains the names, so it cannot be combined with NAME")
+        from flyasync.cli.shared.env_file import read
+
         return read(lines)
     # The arguments may contain a secret, so the error does not show them.
     if len(names) != 1 or "=" in names[0]:
@@ -99,7 +104,7 @@ def read_values(names: tuple[str, ...], lines: str | None) -> dict[str, str]:
 @app_argument
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @api_command
-async def unset(fly: FlyClient, *, app: str, names: tuple[str, ...]) -> CommandOutput:
+async def unset(fly: "FlyClient", *, app: str, names: tuple[str, ...]) -> CommandOutput:
     """Remove secrets from APP.
 
     A secret that does not exist is not an error.
@@ -109,8 +114,10 @@ async def unset(fly: FlyClient, *, app: str, names: tuple[str, ...]) -> CommandO
     return _updated(f"{app}: unset {', '.join(names)}", done)
 
 
-def _updated(text: str, done: SecretsUpdate) -> Message:
+def _updated(text: str, done: "SecretsUpdate") -> Message:
     """Return the result without values, which the response may contain."""
+    from attrs import evolve
+
     shown = evolve(done, secrets=[evolve(secret, value=None) for secret in done.secrets or ()])
     return Message(
         f"{text} (version {done.version}); machines get it when they next start or are updated; "

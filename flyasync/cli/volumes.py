@@ -1,12 +1,16 @@
 """`flyasync volumes`: disks, each on one host and for one machine at a time."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import api_command, confirmed
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.output import CommandOutput, Details, Message, Table
 from flyasync.cli.shared.parameters import app_argument, needed_region, volume_argument
+
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
 
 LIST = {
     "ID": "id",
@@ -46,7 +50,7 @@ retention_option = click.option(
 @command.command("list")
 @app_argument
 @api_command
-async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
+async def list_(fly: "FlyClient", *, app: str) -> CommandOutput:
     """List the volumes of APP."""
     return Table(await fly.volumes.list(app), LIST)
 
@@ -61,7 +65,7 @@ async def list_(fly: FlyClient, *, app: str) -> CommandOutput:
 @click.option("--unencrypted", is_flag=True, help="Do not encrypt the volume.")
 @api_command
 async def create(
-    fly: FlyClient,
+    fly: "FlyClient",
     *,
     app: str,
     name: str,
@@ -91,7 +95,7 @@ async def create(
 @app_argument
 @volume_argument
 @api_command
-async def show(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
+async def show(fly: "FlyClient", *, app: str, volume_id: str) -> CommandOutput:
     """Show one volume."""
     return Details(await fly.volumes.get(app, volume_id), SHOW)
 
@@ -101,7 +105,7 @@ async def show(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
 @volume_argument
 @click.option("--size", "size_gb", type=click.IntRange(min=1), required=True, metavar="GB", help="New size in GB.")
 @api_command
-async def extend(fly: FlyClient, *, app: str, volume_id: str, size_gb: int) -> CommandOutput:
+async def extend(fly: "FlyClient", *, app: str, volume_id: str, size_gb: int) -> CommandOutput:
     """Grow a volume; it cannot shrink."""
     extended = await fly.volumes.extend(app, volume_id, size_gb=size_gb)
     # The API returns whether the machine that mounts it has to restart to use the new size.
@@ -118,7 +122,7 @@ async def extend(fly: FlyClient, *, app: str, volume_id: str, size_gb: int) -> C
 )
 @api_command
 async def update(
-    fly: FlyClient, *, app: str, volume_id: str, snapshot_retention: int | None, scheduled_snapshots: bool | None
+    fly: "FlyClient", *, app: str, volume_id: str, snapshot_retention: int | None, scheduled_snapshots: bool | None
 ) -> CommandOutput:
     """Change the snapshot settings of a volume."""
     if snapshot_retention is None and scheduled_snapshots is None:
@@ -134,7 +138,7 @@ async def update(
 @volume_argument
 @confirmed("Destroy the volume {volume_id} of {app}?")
 @api_command
-async def destroy(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
+async def destroy(fly: "FlyClient", *, app: str, volume_id: str) -> CommandOutput:
     """Destroy a volume that is not attached to a machine."""
     volume = await fly.volumes.delete(app, volume_id)
     return Message(f"destroyed the volume {volume_id}", volume)
@@ -144,6 +148,6 @@ async def destroy(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
 @app_argument
 @volume_argument
 @api_command
-async def snapshots(fly: FlyClient, *, app: str, volume_id: str) -> CommandOutput:
+async def snapshots(fly: "FlyClient", *, app: str, volume_id: str) -> CommandOutput:
     """List the snapshots of a volume."""
     return Table(await fly.volumes.snapshots(app, volume_id), SNAPSHOTS)

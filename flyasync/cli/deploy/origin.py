@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -66,6 +65,8 @@ def _first_of(names: Iterable[str]) -> str | None:
 
 def _head() -> str | None:
     """Return the commit of the current folder; None outside of a repository, or without git."""
+    import subprocess
+
     try:
         git = subprocess.run(
             ("git", "rev-parse", "--verify", "HEAD"),  # noqa: S607 - the git that the user's PATH names

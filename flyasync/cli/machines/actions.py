@@ -1,18 +1,20 @@
 """Actions on machines, several at once: start, stop, restart, suspend, cordon, destroy, and the wait for a state."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
-from flyasync.api.client import FlyClient
 from flyasync.cli.machines.names import resolve_names
 from flyasync.cli.shared.client import api_command, confirmed
 from flyasync.cli.shared.exit_codes import FAILED, OK
 from flyasync.cli.shared.output import CommandOutput, Message, Table
 from flyasync.cli.shared.parameters import app_argument, machine_argument, machines_argument
 from flyasync.errors import AlreadyStarting, FlyError
+
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
 
 Action = Callable[[str, str], Awaitable[object]]
 """A method of `fly.machines`, with its options, that takes an app and the id of a machine."""
@@ -31,6 +33,8 @@ timeout_option = click.option(
 
 async def on_each(action: str, act: Action, app: str, machine_ids: Sequence[str]) -> CommandOutput:
     """Run an action on several machines concurrently; a failure does not affect the others."""
+    import asyncio
+
     # A machine that is given twice gets one request.
     ids = tuple(dict.fromkeys(machine_ids))
     done = await asyncio.gather(*(act(app, each) for each in ids), return_exceptions=True)
@@ -55,7 +59,7 @@ async def on_each(action: str, act: Action, app: str, machine_ids: Sequence[str]
 @machines_argument
 @api_command
 @resolve_names
-async def start(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
+async def start(fly: "FlyClient", *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Start stopped or suspended machines.
 
     The command does not wait until they are started; flyasync machines wait does.
@@ -71,7 +75,7 @@ async def start(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> Co
 @api_command
 @resolve_names
 async def stop(
-    fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], signal: str | None, timeout: float | None
+    fly: "FlyClient", *, app: str, machine_ids: tuple[str, ...], signal: str | None, timeout: float | None
 ) -> CommandOutput:
     """Stop machines."""
     return await on_each("stop", partial(fly.machines.stop, signal=signal, timeout=timeout), app, machine_ids)
@@ -86,7 +90,7 @@ async def stop(
 @api_command
 @resolve_names
 async def restart(
-    fly: FlyClient,
+    fly: "FlyClient",
     *,
     app: str,
     machine_ids: tuple[str, ...],
@@ -104,7 +108,7 @@ async def restart(
 @machines_argument
 @api_command
 @resolve_names
-async def suspend(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
+async def suspend(fly: "FlyClient", *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Suspend machines: stop them and keep their memory.
 
     A start usually resumes them from there.
@@ -117,7 +121,7 @@ async def suspend(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> 
 @machines_argument
 @api_command
 @resolve_names
-async def cordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
+async def cordon(fly: "FlyClient", *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Cordon machines: the proxy stops routing requests to them."""
     return await on_each("cordon", fly.machines.cordon, app, machine_ids)
 
@@ -127,7 +131,7 @@ async def cordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> C
 @machines_argument
 @api_command
 @resolve_names
-async def uncordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
+async def uncordon(fly: "FlyClient", *, app: str, machine_ids: tuple[str, ...]) -> CommandOutput:
     """Uncordon machines: the proxy routes requests to them again."""
     return await on_each("uncordon", fly.machines.uncordon, app, machine_ids)
 
@@ -139,7 +143,7 @@ async def uncordon(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...]) ->
 @confirmed("Destroy {machine_ids} of {app}?")
 @api_command
 @resolve_names
-async def destroy(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], force: bool) -> CommandOutput:
+async def destroy(fly: "FlyClient", *, app: str, machine_ids: tuple[str, ...], force: bool) -> CommandOutput:
     """Destroy machines.
 
     To destroy all machines of a launch, use flyasync destroy.
@@ -160,7 +164,7 @@ async def destroy(fly: FlyClient, *, app: str, machine_ids: tuple[str, ...], for
 @click.option("--timeout", type=float, default=300.0, show_default=True, metavar="SECONDS", help="How long to wait.")
 @api_command
 @resolve_names
-async def wait(fly: FlyClient, *, app: str, machine_id: str, state: str, timeout: float) -> CommandOutput:
+async def wait(fly: "FlyClient", *, app: str, machine_id: str, state: str, timeout: float) -> CommandOutput:
     """Wait until a machine is in a state.
 
     Exit status 1 when the timeout expires, or as soon as the machine can no longer reach the state.

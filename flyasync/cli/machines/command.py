@@ -1,12 +1,10 @@
 """`flyasync machines`: the group, and the commands that list, show and create machines."""
 
 from collections.abc import Mapping
-from secrets import token_hex
+from typing import TYPE_CHECKING
 
 import click
-from attrs import evolve
 
-from flyasync.api.client import FlyClient
 from flyasync.cli.machines.actions import ACTIONS
 from flyasync.cli.machines.config import ConfigChange, config_options, port_option, with_port
 from flyasync.cli.machines.edit import CHANGES
@@ -19,8 +17,10 @@ from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.option_types import mount
 from flyasync.cli.shared.output import CommandOutput, Details, Table, note
 from flyasync.cli.shared.parameters import app_argument, machine_argument, metadata_option, needed_region, region_option
-from flyasync.deploy.observe import lacking_address
-from flyasync.models.config import MachineConfig, Mount
+
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
+    from flyasync.models.config import Mount
 
 LIST = {
     "ID": "id",
@@ -39,7 +39,7 @@ LIST = {
 @metadata_option
 @api_command
 async def list_(
-    fly: FlyClient, *, app: str, state: str | None, region: str | None, metadata: Mapping[str, str]
+    fly: "FlyClient", *, app: str, state: str | None, region: str | None, metadata: Mapping[str, str]
 ) -> CommandOutput:
     """List the machines of APP."""
     return Table(await fly.machines.list(app, state=state, region=region, metadata=metadata), LIST)
@@ -50,7 +50,7 @@ async def list_(
 @machine_argument
 @api_command
 @resolve_names
-async def show(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
+async def show(fly: "FlyClient", *, app: str, machine_id: str) -> CommandOutput:
     """Show one machine.
 
     Of environment variables only the names are shown; --json shows the values.
@@ -73,14 +73,14 @@ async def show(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
 @config_options
 @api_command
 async def run(
-    fly: FlyClient,
+    fly: "FlyClient",
     *,
     app: str,
     image: str,
     region: str,
     name: str | None,
     port: int | None,
-    volume: Mount | None,
+    volume: "Mount | None",
     size: str | None,
     cpus: int | None,
     memory: int | None,
@@ -92,6 +92,13 @@ async def run(
     For several regions, or to wait until the machine is ready, use flyasync deploy. If --volume names a volume
     and none of that name is free in the region, nothing is created.
     """
+    from secrets import token_hex
+
+    from attrs import evolve
+
+    from flyasync.deploy.observe import lacking_address
+    from flyasync.models.config import MachineConfig
+
     change = ConfigChange(image=image, size=size, cpus=cpus, memory=memory, env=env, metadata=metadata)
     config = evolve(with_port(change.applied(MachineConfig()), port), mounts=(volume,) if volume else None)
     # The create returns before the machine runs; `machines wait` waits for that.

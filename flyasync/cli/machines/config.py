@@ -1,16 +1,16 @@
 """The options that describe a machine, and what they change in a config."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from attrs import evolve, field, frozen
 
 from flyasync.cli.shared.option_types import pairs
 from flyasync.cli.shared.parameters import metadata_option
-from flyasync.models.config import MachineConfig
-from flyasync.models.guest import Guest
-from flyasync.models.service import Port, Service
+
+if TYPE_CHECKING:
+    from flyasync.models.config import MachineConfig
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -43,7 +43,7 @@ def config_options(function: Function) -> Function:
     return function
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ConfigChange:
     """Changes of a config; a field that is None or empty changes nothing."""
 
@@ -51,12 +51,16 @@ class ConfigChange:
     size: str | None = None
     cpus: int | None = None
     memory: int | None = None
-    env: Mapping[str, str] = field(factory=dict, repr=False)
-    metadata: Mapping[str, str] = field(factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    metadata: Mapping[str, str] = field(default_factory=dict)
     unset_env: tuple[str, ...] = ()
 
-    def applied(self, config: MachineConfig) -> MachineConfig:
+    def applied(self, config: "MachineConfig") -> "MachineConfig":
         """Return the changed config; raises UsageError if both a size and CPUs are given."""
+        from attrs import evolve
+
+        from flyasync.models.guest import Guest
+
         changes: dict[str, Any] = {}
         if self.image is not None:
             changes["image"] = self.image
@@ -80,10 +84,14 @@ class ConfigChange:
         return evolve(config, **changes)
 
 
-def with_port(config: MachineConfig, port: int | None) -> MachineConfig:
+def with_port(config: "MachineConfig", port: int | None) -> "MachineConfig":
     """Return a config with a service: the Fly Proxy routes ports 80 and 443 to the web server on `port`."""
     if port is None:
         return config
+    from attrs import evolve
+
+    from flyasync.models.service import Port, Service
+
     outside = (
         Port(port=80, handlers=("http",), force_https=True),
         Port(port=443, handlers=("tls", "http")),

@@ -1,30 +1,32 @@
 """Commands that inspect a machine: exec, ps, events, versions, and signals to its process."""
 
 import sys
-from typing import TextIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
 
 import click
-from attrs import frozen
 
-from flyasync.api.client import FlyClient
 from flyasync.cli.machines.names import resolve_names
 from flyasync.cli.shared.client import api_command
 from flyasync.cli.shared.output import CommandOutput, Message, Table
 from flyasync.cli.shared.parameters import app_argument, machine_argument
 from flyasync.cli.shared.streams import pass_on
 from flyasync.cli.shared.tables import Columns
-from flyasync.models.machine import Machine, MachineEvent
-from flyasync.models.machine_results import ExecResult
+
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
+    from flyasync.models.machine import Machine, MachineEvent
+    from flyasync.models.machine_results import ExecResult
 
 _SIGNALLED = 128  # added to the number of a signal, as a shell does
 
 
-def _guest(machine: Machine) -> str:
+def _guest(machine: "Machine") -> str:
     guest = machine.config and machine.config.guest
     return f"{guest.cpu_kind or 'shared'} {guest.cpus or '?'} CPU, {guest.memory_mb or '?'} MB" if guest else ""
 
 
-def _exit_code(event: MachineEvent) -> str:
+def _exit_code(event: "MachineEvent") -> str:
     end = event.exit_event
     return "" if end is None else f"{end.exit_code}{', out of memory' if end.oom_killed else ''}"
 
@@ -66,11 +68,11 @@ EVENTS: Columns = {
 VERSIONS: Columns = {"VERSION": "version", "IMAGE": "user_config.image"}
 
 
-@frozen
+@dataclass(frozen=True)
 class ExecOutput:
     """The output of a command in a machine, and its exit status."""
 
-    data: ExecResult
+    data: "ExecResult"
 
     @property
     def code(self) -> int:
@@ -93,7 +95,7 @@ class ExecOutput:
 @api_command
 @resolve_names
 async def exec_(
-    fly: FlyClient,
+    fly: "FlyClient",
     *,
     app: str,
     machine_id: str,
@@ -116,7 +118,7 @@ async def exec_(
 @click.option("--order", type=click.Choice(["asc", "desc"]), help="Sort order.")
 @api_command
 @resolve_names
-async def ps(fly: FlyClient, *, app: str, machine_id: str, sort_by: str | None, order: str | None) -> CommandOutput:
+async def ps(fly: "FlyClient", *, app: str, machine_id: str, sort_by: str | None, order: str | None) -> CommandOutput:
     """List the processes of a running machine."""
     return Table(await fly.machines.ps(app, machine_id, sort_by=sort_by, order=order), PROCESSES)
 
@@ -127,7 +129,7 @@ async def ps(fly: FlyClient, *, app: str, machine_id: str, sort_by: str | None, 
 @click.option("--limit", type=click.IntRange(1, 50), metavar="N", help="Number of events.  [default: 20]")
 @api_command
 @resolve_names
-async def events(fly: FlyClient, *, app: str, machine_id: str, limit: int | None) -> CommandOutput:
+async def events(fly: "FlyClient", *, app: str, machine_id: str, limit: int | None) -> CommandOutput:
     """List the events of a machine, newest first."""
     return Table(await fly.machines.events(app, machine_id, limit=limit), EVENTS)
 
@@ -137,7 +139,7 @@ async def events(fly: FlyClient, *, app: str, machine_id: str, limit: int | None
 @machine_argument
 @api_command
 @resolve_names
-async def versions(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
+async def versions(fly: "FlyClient", *, app: str, machine_id: str) -> CommandOutput:
     """List the config versions of a machine.
 
     --json shows the configs.
@@ -151,7 +153,7 @@ async def versions(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutpu
 @click.argument("signal", metavar="SIGNAL")
 @api_command
 @resolve_names
-async def signal(fly: FlyClient, *, app: str, machine_id: str, signal: str) -> CommandOutput:
+async def signal(fly: "FlyClient", *, app: str, machine_id: str, signal: str) -> CommandOutput:
     """Send a signal to a machine's main process."""
     await fly.machines.signal(app, machine_id, signal)
     return Message(f"sent {signal} to {machine_id}", {"machine": machine_id, "signal": signal})

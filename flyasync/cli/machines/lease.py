@@ -1,12 +1,16 @@
 """`flyasync machines lease`: show the lease on a machine, which is the right to change it, and release it."""
 
-from flyasync.api.client import FlyClient
+from typing import TYPE_CHECKING
+
 from flyasync.cli.machines.names import resolve_names
 from flyasync.cli.shared.client import api_command, confirmed
 from flyasync.cli.shared.command_group import Group
 from flyasync.cli.shared.output import CommandOutput, Details, Message
 from flyasync.cli.shared.parameters import app_argument, machine_argument
 from flyasync.cli.shared.tables import Columns
+
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
 
 COLUMNS: Columns = {
     "OWNER": "owner",
@@ -23,7 +27,7 @@ lease = Group("lease", help="Show and clear the lease on a machine.")
 @machine_argument
 @api_command
 @resolve_names
-async def show(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
+async def show(fly: "FlyClient", *, app: str, machine_id: str) -> CommandOutput:
     """Show who holds the lease on a machine.
 
     Only --json shows the nonce.
@@ -37,7 +41,7 @@ async def show(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
 @confirmed("Release the lease on {machine_id}, whoever holds it?")
 @api_command
 @resolve_names
-async def clear(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
+async def clear(fly: "FlyClient", *, app: str, machine_id: str) -> CommandOutput:
     """Release the lease on a machine, whoever holds it."""
     # Only the nonce releases a lease, and the API returns it to any token of the app.
     held = await fly.leases.get(app, machine_id)

@@ -1,12 +1,11 @@
 """`flyasync machines metadata`: list, set and delete; the machine is not restarted."""
 
 from collections.abc import Mapping
-from typing import TextIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
 
 import click
-from attrs import frozen
 
-from flyasync.api.client import FlyClient
 from flyasync.cli.machines.names import resolve_names
 from flyasync.cli.shared.client import api_command
 from flyasync.cli.shared.command_group import Group
@@ -16,12 +15,15 @@ from flyasync.cli.shared.output import CommandOutput, Message
 from flyasync.cli.shared.parameters import app_argument, machine_argument
 from flyasync.cli.shared.tables import cells, write_table
 
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
+
 COLUMNS = {"NAME": lambda pair: pair[0], "VALUE": lambda pair: pair[1]}
 
 metadata = Group("metadata", help="List, set and delete metadata, without a restart.")
 
 
-@frozen
+@dataclass(frozen=True)
 class MetadataOutput:
     """The metadata of a machine, a line for each name."""
 
@@ -38,7 +40,7 @@ class MetadataOutput:
 @machine_argument
 @api_command
 @resolve_names
-async def list_(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
+async def list_(fly: "FlyClient", *, app: str, machine_id: str) -> CommandOutput:
     """List the metadata of a machine."""
     return MetadataOutput(await fly.machines.metadata(app, machine_id))
 
@@ -49,7 +51,7 @@ async def list_(fly: FlyClient, *, app: str, machine_id: str) -> CommandOutput:
 @click.argument("values", metavar="NAME=VALUE...", nargs=-1, required=True, callback=pairs)
 @api_command
 @resolve_names
-async def set_(fly: FlyClient, *, app: str, machine_id: str, values: Mapping[str, str]) -> CommandOutput:
+async def set_(fly: "FlyClient", *, app: str, machine_id: str, values: Mapping[str, str]) -> CommandOutput:
     """Set metadata of a machine; other keys stay."""
     await fly.machines.patch_metadata(app, machine_id, values)
     return Message(f"{machine_id}: set {', '.join(values)}", {"machine": machine_id, "set": dict(values)})
@@ -61,7 +63,7 @@ async def set_(fly: FlyClient, *, app: str, machine_id: str, values: Mapping[str
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @api_command
 @resolve_names
-async def delete(fly: FlyClient, *, app: str, machine_id: str, names: tuple[str, ...]) -> CommandOutput:
+async def delete(fly: "FlyClient", *, app: str, machine_id: str, names: tuple[str, ...]) -> CommandOutput:
     """Delete metadata of a machine."""
     # In a patch null removes a key.
     await fly.machines.patch_metadata(app, machine_id, dict.fromkeys(names))

@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from difflib import get_close_matches
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flyasync.api.client import FlyClient
 from flyasync.cli.shared.exit_codes import CommandFailed
 from flyasync.cli.shared.output import CommandOutput
-from flyasync.models.machine import GONE, Machine
+
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
+    from flyasync.models.machine import Machine
 
 _ID = re.compile(r"[0-9a-f]{14}")
 
@@ -33,7 +34,7 @@ def resolve_names(work: Callable[..., Awaitable[CommandOutput]]) -> Callable[...
     """
 
     @wraps(work)
-    async def with_ids(fly: FlyClient, *, app: str, **params: Any) -> CommandOutput:
+    async def with_ids(fly: "FlyClient", *, app: str, **params: Any) -> CommandOutput:
         if "machine_ids" in params:
             params["machine_ids"] = await machine_ids(fly, app, params["machine_ids"])
         else:
@@ -43,7 +44,7 @@ def resolve_names(work: Callable[..., Awaitable[CommandOutput]]) -> Callable[...
     return with_ids
 
 
-async def machine_ids(fly: FlyClient, app: str, words: Sequence[str]) -> tuple[str, ...]:
+async def machine_ids(fly: "FlyClient", app: str, words: Sequence[str]) -> tuple[str, ...]:
     """Return the ids of machines by their ids or names; raises UnknownMachine and AmbiguousMachine."""
     if all(map(_ID.fullmatch, words)):
         return tuple(words)
@@ -51,8 +52,12 @@ async def machine_ids(fly: FlyClient, app: str, words: Sequence[str]) -> tuple[s
     return tuple(word if _ID.fullmatch(word) else _id_of(word, app, listed) for word in words)
 
 
-def _id_of(word: str, app: str, listed: Sequence[Machine]) -> str:
+def _id_of(word: str, app: str, listed: "Sequence[Machine]") -> str:
     """Return the id of the listed machine with this name or id."""
+    from difflib import get_close_matches
+
+    from flyasync.models.machine import GONE
+
     # A destroyed machine can be listed for some time beside a new one of the same name.
     found = [machine for machine in listed if word in {machine.name, machine.id}]
     found = [machine for machine in found if machine.state not in GONE] or found

@@ -3,14 +3,15 @@
 import sys
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flyasync.api.client import FlyClient
 from flyasync.cli.shared.exit_codes import FAILED, INTERRUPTED
 from flyasync.cli.shared.output import CommandOutput, note, show
-from flyasync.cli.shared.signals import run, until_signalled
+
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
 
 PUBLIC_URL = "https://api.machines.dev"
 """The API of every command, unless the environment names another one, which is then shown."""
@@ -26,6 +27,10 @@ def api_command(work: Callable[..., Awaitable[CommandOutput]]) -> Callable[..., 
     @in_json
     @wraps(work)
     def command(*, as_json: bool, **params: Any) -> None:
+        # Imported here: the help of a command needs neither the client nor asyncio.
+        from flyasync.api.client import FlyClient
+        from flyasync.cli.shared.signals import run, until_signalled
+
         # A client belongs to its event loop, so it is created inside.
         async def main() -> int:
             async with FlyClient() as fly:
@@ -37,7 +42,7 @@ def api_command(work: Callable[..., Awaitable[CommandOutput]]) -> Callable[..., 
     return command
 
 
-def show_api(fly: FlyClient) -> None:
+def show_api(fly: "FlyClient") -> None:
     """Write the URL of the API to stderr, unless it is the public API."""
     if fly.base_url != PUBLIC_URL:
         note(f"api: {fly.base_url}")

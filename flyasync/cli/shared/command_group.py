@@ -1,7 +1,5 @@
 """Command groups: listed in the order of declaration, with a suggestion for a typo."""
 
-from difflib import get_close_matches
-
 import click
 
 
@@ -18,7 +16,10 @@ class Group(click.Group):
         """Return the command that `args` start with; fail with a suggestion for a typo."""
         # During shell completion, an incomplete word is not a typo.
         names = self.list_commands(ctx)
-        close = get_close_matches(args[0], names, n=1, cutoff=0.7)
-        if close and args[0] not in names and not ctx.resilient_parsing:
+        if args[0] in names or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches  # only a typo needs it
+
+        if close := get_close_matches(args[0], names, n=1, cutoff=0.7):
             ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
         return super().resolve_command(ctx, args)

@@ -3,19 +3,18 @@
 Each function is a click callback: it returns the parsed value, and raises BadParameter for an invalid text.
 """
 
-import json
 import math
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flyasync.emulator.core.accepted_token import AcceptedToken
     from flyasync.emulator.core.faults import Fault
     from flyasync.emulator.core.processes import Output
@@ -148,10 +147,12 @@ def mount(_ctx: click.Context, _param: click.Parameter, text: str | None) -> "Mo
     return Mount(volume=volume, path=path)
 
 
-def writable(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Path | None:
+def writable(_ctx: click.Context, _param: click.Parameter, text: str | None) -> "Path | None":
     """Parse the path of a file that is written later; it is not created now, as the command may still be refused."""
     if text is None:
         return None
+    from pathlib import Path
+
     path = Path(text)
     # A file that exists is written itself; any other needs a directory to be created in.
     existing = path if path.exists() else path.parent
@@ -216,6 +217,8 @@ def tokens(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...])
     """
     if not texts:
         return ()
+    from difflib import get_close_matches
+
     from flyasync.emulator.core.accepted_token import AcceptedToken
 
     found = []
@@ -259,6 +262,8 @@ def faults(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...])
 
 def fault(text: str) -> "Fault":
     """Read one fault."""
+    import json
+
     from flyasync.emulator.core.faults import read_fault
 
     try:
@@ -275,6 +280,8 @@ def commands(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...
     """Read scripted commands, each a JSON object with `command`, a pattern, and the fields of `flyasync.Output`."""
     if not texts:
         return {}
+    import json
+
     from flyasync.emulator.core.processes import read_script
 
     found: dict[str, Output] = {}

@@ -1,17 +1,15 @@
 """The output of a command: lines or a table for a person, one JSON document for a program."""
 
-import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
 import click
-from attrs import frozen
 
 from flyasync.cli.shared.exit_codes import OK
 from flyasync.cli.shared.streams import sturdy
 from flyasync.cli.shared.tables import Columns, cells, write_table
-from flyasync.models.json.codec import unstructure
 
 
 class CommandOutput(Protocol):
@@ -29,7 +27,7 @@ class CommandOutput(Protocol):
         """Write the result as text."""
 
 
-@frozen
+@dataclass(frozen=True)
 class Table:
     """One row for each of `data`."""
 
@@ -46,7 +44,7 @@ class Table:
             write_table(out, list(self.columns), [cells(row, self.columns) for row in self.data])
 
 
-@frozen
+@dataclass(frozen=True)
 class Details:
     """One object, with a line for each field that is set."""
 
@@ -60,7 +58,7 @@ class Details:
         write_table(out, ("", ""), [(head.lower(), text) for head, text in named if text])
 
 
-@frozen
+@dataclass(frozen=True)
 class Message:
     """Lines of text, and the same result as data."""
 
@@ -78,6 +76,10 @@ def show(output: CommandOutput, *, as_json: bool) -> int:
     out = sturdy(sys.stdout)
     # The document has all fields, also those that no column shows.
     if as_json:
+        import json
+
+        from flyasync.models.json.codec import unstructure
+
         out.write(json.dumps(unstructure(output.data), indent=2) + "\n")
     else:
         output.write(out)

@@ -9,13 +9,20 @@ from typing import Any, TypeVar
 
 import click
 
+from flyasync.cli.shared.client_logs import show_client_logs
+
 T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T], ctx: click.Context | None = None) -> T:
-    """Run a coroutine with `asyncio.run`, or with the function in click's `obj` if there is one."""
+    """Run a coroutine with `asyncio.run`, or with the function in click's `obj` if there is one.
+
+    With a context of its own, as for the completion of a word, the client's log lines are not shown.
+    """
     # Tests pass a function that runs the coroutine in virtual time.
     context = ctx or click.get_current_context()
+    if ctx is None:
+        show_client_logs()
     drive: Callable[[Coroutine[Any, Any, T]], T] = context.obj or asyncio.run
     return drive(main)
 
