@@ -19,7 +19,7 @@ from flyasync.models.image import without_digest
 
 HASTE = {"canary": ("--soak", "2"), "bluegreen": ("--drain", "1")}
 MACHINES = 9
-OPTIONS = ("--region", "iad,lhr,nrt", "--count", "3", "--port", "8080", "--check", "/health", "--smoke-check", "1")
+OPTIONS = ("--region", "iad,lhr,nrt", "--port", "8080", "--check", "/health", "--smoke-check", "1")
 
 
 @frozen(kw_only=True)
@@ -30,21 +30,22 @@ class Result:
     status: int
     images: Counter[str]
     serving: int
+    machines: int
 
     @property
     def is_as_wanted(self) -> bool:
         """Whether the fleet is what was asked for, and the command says so."""
-        return self.status == 0 and self.images == Counter({"shop:2": MACHINES}) and self.serving == MACHINES
+        return self.status == 0 and self.images == Counter({"shop:2": self.machines}) and self.serving == self.machines
 
 
-async def kill(strategy: str, seed: int, *, speed: float = 1.0) -> Result:
+async def kill(strategy: str, seed: int, *, machines: int = MACHINES, speed: float = 1.0) -> Result:
     """Deploy v1, kill the deploy of v2, run it again; leases, boots and checks pass `speed` times as fast."""
     update = ("--image", "shop:2", "--strategy", strategy, *HASTE.get(strategy, ()))
-    after = random.Random(f"{strategy} {seed}").randint(5, 60)
+    after = random.Random(f"{strategy} {seed}").randint(5, 60 * machines // MACHINES)
     async with Emulator(seed=seed, boot=(0.2, 0.6), latency=(0.005, 0.03), speed=speed) as emulator:
 
         async def run(*options: str, until: int | None = None) -> int:
-            command = ("-m", "flyasync", "deploy", "web", *OPTIONS, *options)
+            command = ("-m", "flyasync", "deploy", "web", *OPTIONS, "--count", str(machines // 3), *options)
             async with spawned("deploy", *command, env=emulator.environment(), is_quiet=True) as child:
                 if until is not None:
                     await _killed(child, emulator, until)
@@ -62,6 +63,7 @@ async def kill(strategy: str, seed: int, *, speed: float = 1.0) -> Result:
             status=status,
             images=Counter(without_digest(str(each.config["image"])) for each in alive),
             serving=sum(emulator.serving("web").values()),
+            machines=machines,
         )
 
 
