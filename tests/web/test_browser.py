@@ -354,12 +354,19 @@ def test_a_watched_app_shows_its_states_and_what_is_wrong(browser: Any) -> None:
     row = {"region": "iad", "state": "started", "serves": True, "trouble": None, "image": "nginx:1"}
     one, other = {**row, "id": "m1", "name": "app-iad-1"}, {**row, "id": "m2", "name": "app-iad-2"}
     crashed = {**one, "serves": False, "trouble": "restarts repeatedly"}
-    states = [{"event": "status", "app": "web", "machines": machines} for machines in ([one, other], [crashed])]
-    with Served(*states) as url:
+    state = {"event": "status", "app": "web"}
+    unread = {"event": "unread", "message": "the state could not be read: 503"}
+    states: list[dict[str, Any]] = [
+        {**state, "machines": [one, other], "gone": []},
+        {**state, "machines": [crashed], "gone": []},
+        {**state, "machines": [], "gone": ["m2", "never seen"]},
+    ]
+    with Served(*states, unread) as url:
         tab = Tab(browser, url, PHONE)
         tab.page.locator("#failure-list li", has_text="restarts repeatedly").wait_for()
         assert tab.page.locator("#count").inner_text() == "0 of 1 serve, 1 failed"
         assert tab.page.locator("#log-list").inner_text().count("gone") == 1
+        assert tab.page.locator("#notice").inner_text() == "the state could not be read: 503"
         assert tab.page.locator("#map .region path").count() == 1
         assert tab.overflow <= 0
         assert tab.serious() == []

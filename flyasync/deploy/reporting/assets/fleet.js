@@ -1,6 +1,19 @@
 // The state of a fleet, from the events of a deploy in order; it knows nothing of the page.
 
 const LOG_LENGTH = 200;
+const HANDLERS = {
+  planned: 'onPlan',
+  bulk: 'onBulk',
+  begun: 'onBegin',
+  expected: 'onExpect',
+  ended: 'onEnd',
+  progress: 'onProgress',
+  request: 'onRequest',
+  refused: 'onRefused',
+  status: 'onStatus',
+  unread: 'onUnread',
+  finished: 'onFinish',
+};
 
 export class Fleet {
   constructor(words) {
@@ -13,7 +26,7 @@ export class Fleet {
     this.app = this.image = this.launch = this.strategy = null;
     this.plan = null;
     this.status = null;
-    this.summary = '';
+    this.summary = this.notice = '';
     this.isRollback = false;
     this.remaining = null;
     this.machines = new Map();
@@ -40,19 +53,8 @@ export class Fleet {
   }
 
   apply(event) {
-    const handler = {
-      planned: this.onPlan,
-      bulk: this.onBulk,
-      begun: this.onBegin,
-      expected: this.onExpect,
-      ended: this.onEnd,
-      progress: this.onProgress,
-      request: this.onRequest,
-      refused: this.onRefused,
-      status: this.onStatus,
-      finished: this.onFinish,
-    }[event.event];
-    if (handler) handler.call(this, event);
+    const handler = HANDLERS[event.event];
+    if (handler) this[handler](event);
   }
 
   onPlan({at, plan, last, watch}) {
@@ -80,7 +82,7 @@ export class Fleet {
   }
 
   onBulk({source, launch, at_once: atOnce, notice, apps, kept}) {
-    Object.assign(this, {app: source, launch, bulk: {atOnce, notice}});
+    Object.assign(this, {app: source, launch, notice, bulk: {atOnce}});
     for (const name of apps) this.move(name, 'waiting', {look: 'waiting'});
     for (const name of kept) this.move(name, 'done', {look: 'good', text: 'done before'});
   }
@@ -93,7 +95,7 @@ export class Fleet {
   onEnd({at, app: name, ok, status, seconds, reasons, where, request_id: id, ids, machines, regions, left}) {
     const known = this.apps.get(name);
     const look = ok ? this.look(status) : 'bad';
-    if (!known || !known.status) this.write(at, `${name}: ${status}`, null, look);
+    if (!known?.status) this.write(at, `${name}: ${status}`, null, look);
     const app = this.move(name, ok ? 'done' : 'failed', {look, status, seconds, reasons});
     if (left) this.remaining = {likely: left, at};
     for (const row of machines) {
@@ -166,13 +168,11 @@ export class Fleet {
     this.write(at, text, this.machines.get(machine) || null, 'warning');
   }
 
-  // The observed state of an app: machines in trouble first.
-  onStatus({at, app, machines}) {
+  // The observed state of an app, or of the machines that have changed: those in trouble first.
+  onStatus({at, app, machines, gone}) {
     this.app = app;
-    const gone = new Set(this.machines.keys());
     for (const row of machines) {
       const machine = this.machine(row.id, row.region);
-      gone.delete(row.id);
       const look = row.trouble ? 'bad' : row.serves ? 'good' : row.state === 'started' ? 'checking' : 'gone';
       const text = [row.state, row.trouble, row.image].join('\n');
       if (machine.text !== text) {
@@ -184,11 +184,15 @@ export class Fleet {
       if (row.trouble) this.fail(machine, [row.trouble], null);
       else this.failures.delete(machine.name);
     }
-    for (const name of gone) {
-      const machine = this.machines.get(name);
+    for (const machine of gone.map(id => this.machines.get(id)).filter(Boolean)) {
       this.remove(machine);
       this.write(at, 'gone', machine, 'gone');
     }
+  }
+
+  onUnread({at, message}) {
+    this.notice = message;
+    if (message) this.write(at, message, null, 'warning');
   }
 
   onFinish({at, status, summary, machines, rollback}) {
@@ -197,7 +201,7 @@ export class Fleet {
     for (const app of this.states['in progress']) Object.assign(app, {text: 'not known', look: 'other'});
     for (const app of this.states.waiting) app.text = 'not started';
     this.remaining = null;
-    const after = new Map((rollback || []).map(row => [row.name, row]));
+    const after = new Set(rollback.map(row => row.name));
     for (const row of machines) {
       const machine = this.machines.get(row.name);
       if (!machine) continue;
@@ -215,7 +219,7 @@ export class Fleet {
 
   fail(machine, reasons, requestId) {
     const known = this.failures.get(machine.name);
-    const id = requestId || (known && known.id) || null;
+    const id = requestId || known?.id || null;
     if (known && known.id === id && known.reasons.join() === reasons.join()) return;
     const where = machine.region === machine.asked ? machine.asked : `${machine.asked} → ${machine.region}`;
     this.isFailing = true;

@@ -34,10 +34,10 @@ function live() {
     source.close();
     clearInterval(ticking);
     write(byId('connection'), 'the command has ended');
-    if (page && page.fleet.status && events.length <= MOST_REPLAYED) new Slider(page, events);
+    if (page?.fleet.status && events.length <= MOST_REPLAYED) new Slider(page, events);
   });
-  source.onerror = () => write(byId('connection'), 'the command does not answer; trying again');
-  const ticking = setInterval(() => page && page.ask(), 1000);
+  source.onerror = () => write(byId('connection'), `the command does not answer${source.readyState === 2 ? '' : '; trying again'}`);
+  const ticking = setInterval(() => page?.ask(), 1000);
 }
 
 const recording = byId('recording');

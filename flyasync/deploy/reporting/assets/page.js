@@ -102,11 +102,12 @@ export class Page {
     const begun = fleet.states['in progress'].size;
     const counts = [`${done} of ${all} ${fleet.bulk ? 'apps ' : ''}${isRun ? 'done' : 'serve'}`, failed && `${failed} failed`, begun && !fleet.status && `${begun} in progress`];
     write(byId('count'), counts.filter(Boolean).join(', '));
-    write(byId('notice'), fleet.bulk?.notice || '');
+    write(byId('notice'), fleet.notice || '');
     fill(byId('done'), byId('failed'), done, failed, all);
     const what = [fleet.bulk && `${fleet.bulk.atOnce} at once`, fleet.strategy, fleet.launch && `launch ${fleet.launch}`, shortImage(fleet.image)].filter(Boolean);
     write(byId('what'), what.join(', '));
-    byId('plan').hidden = !fleet.plan || !fleet.plan.stages.length;
+    byId('plan').hidden = !fleet.plan?.stages.length;
+    this.showPlan();
     if (!isTick) return;
     const now = this.clock();
     write(byId('time'), [`${now.toFixed(0)} s`, timeLeft(fleet.remaining, now)].filter(Boolean).join(', '));
@@ -134,7 +135,7 @@ export class Page {
 // A slider over the time of a recording, and a button that plays it in ten seconds.
 export class Slider {
   constructor(page, events) {
-    const {input, play} = {input: byId('slider'), play: byId('play')};
+    const [input, play] = [byId('slider'), byId('play')];
     const end = events.at(-1)?.at || 0;
     Object.assign(this, {page, events, end, input, play, at: end});
     page.clock = () => this.at;
