@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table import Table, show
+from benchmarks.shared.table import Table, show
 
 NAMES = {
     "launch": "time until N machines run, against what one would write without flyasync",
@@ -112,7 +112,7 @@ def _measure(name: str, options: argparse.Namespace) -> int:
         if not options.json:
             show(table)
         if options.svg and table.plot:
-            import_module("benchmarks.picture").draw(table, options.svg / f"{name}-{next(pictures)}.svg")
+            import_module("benchmarks.shared.picture").draw(table, options.svg / f"{name}-{next(pictures)}.svg")
     seconds = time.monotonic() - began
     if options.json:
         print(json.dumps(_as_json(name, tables, seconds)))

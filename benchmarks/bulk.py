@@ -19,12 +19,12 @@ from contextlib import asynccontextmanager
 
 from attrs import frozen
 
-from benchmarks.children import Child, spawned, tails
 from benchmarks.fleet.cluster import Stage, staged
 from benchmarks.fleet.floor import floor
 from benchmarks.fleet.judge import Holdings, Verdict, judge, orders, write
-from benchmarks.served import begin, machines
-from benchmarks.usage import Meter, Usage
+from benchmarks.shared.children import Child, spawned, tails
+from benchmarks.shared.served import begin, machines
+from benchmarks.shared.usage import Meter, Usage
 from flyasync.cli.shared.signals import until_signalled
 from flyasync.emulator.core.regions import CODES
 

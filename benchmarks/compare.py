@@ -16,12 +16,12 @@ from tempfile import TemporaryDirectory
 
 from attrs import frozen
 
-from benchmarks import instructions
-from benchmarks.children import ROOT
-from benchmarks.instructions import NotCounted
-from benchmarks.session_server import answering
+from benchmarks.parts.session_server import answering
+from benchmarks.shared import instructions
+from benchmarks.shared.children import ROOT
+from benchmarks.shared.instructions import NotCounted
+from benchmarks.shared.table import Column, Goal, Row, Table, show
 from benchmarks.start import STARTS
-from benchmarks.table import Column, Goal, Row, Table, show
 
 MACHINES = 100
 """In each list."""
@@ -50,7 +50,7 @@ class Tree:
     def count(self, program: str, url: str) -> Counts:
         """Count a program, by what it does; raise NotCounted when it fails."""
         if program in SECTIONS:
-            words = ["-m", "benchmarks.compare_programs", program, url]
+            words = ["-m", "benchmarks.parts.compare_programs", program, url]
             return dict(zip(SECTIONS[program], instructions.sections(words, self._env, self.root), strict=True))
         words = ["-c", STARTS[program].program]
         # Its sources are compiled first, as an installed package's are.

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from attrs import frozen
 
-from benchmarks.decoding_documents import UNKNOWN, listed
-from benchmarks.decoding_rivals import Subject, subjects
-from benchmarks.table import Column, Figure, Goal, Row, Table
-from benchmarks.timing import Taken, alternate, ratio, spread
+from benchmarks.parts.decoding_documents import UNKNOWN, listed
+from benchmarks.parts.decoding_rivals import Subject, subjects
+from benchmarks.shared.table import Column, Figure, Goal, Row, Table
+from benchmarks.shared.timing import Taken, alternate, ratio, spread
 
 JSON, IGNORE, ALLOW, FLYASYNC = "json.loads, dicts", "pydantic, extra=ignore", "pydantic, extra=allow", "flyasync"
 KEEPS = "keeps unknown keys"

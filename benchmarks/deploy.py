@@ -7,7 +7,7 @@
 
 import sys
 
-from benchmarks.served import world
+from benchmarks.shared.served import world
 from flyasync import DeployBuilder, Fault
 from flyasync.emulator.core.regions import CODES
 from flyasync.testing import run_virtual

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from attrs import define, evolve, frozen
 
-from benchmarks import emulator_servers as servers
-from benchmarks.answers import Server
-from benchmarks.decoding_documents import machine
-from benchmarks.emulator_servers import Connections, connected, request
-from benchmarks.table import Column, Goal, Row, Spread, Table
-from benchmarks.timing import Taken, ratio, spread, turns
+from benchmarks.parts import emulator_servers as servers
+from benchmarks.parts.decoding_documents import machine
+from benchmarks.parts.emulator_servers import Connections, connected, request
+from benchmarks.shared.answers import Server
+from benchmarks.shared.table import Column, Goal, Row, Spread, Table
+from benchmarks.shared.timing import Taken, ratio, spread, turns
 
 CONFIG = {key: value for key, value in machine(1)["config"].items() if key != "mounts"}
 EMULATOR, BARE, MUDFLAPS, DUMPS = "emulator", "bare aiohttp.web", "mudflaps", "json.dumps"

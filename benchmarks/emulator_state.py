@@ -20,7 +20,7 @@ from typing import Any
 from aiohttp import ClientError, ClientSession
 from attrs import Factory, define
 
-from benchmarks.children import Child, spawned
+from benchmarks.shared.children import Child, spawned
 from flyasync import Emulator
 
 Key = tuple[str, str]

@@ -17,7 +17,7 @@ from statistics import fmean
 
 from attrs import frozen
 
-from benchmarks.served import world
+from benchmarks.shared.served import world
 from flyasync import Check, DeployBuilder, Estimate, Phase, Progress
 from flyasync.testing import run_virtual
 

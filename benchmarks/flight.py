@@ -25,9 +25,9 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from benchmarks.flight_days import DAYS, Day
-from benchmarks.flight_fleets import EACH, NEW, OLD, REGIONS, Found
-from benchmarks.flight_judge import Watcher, judged, up
+from benchmarks.parts.flight_days import DAYS, Day
+from benchmarks.parts.flight_fleets import EACH, NEW, OLD, REGIONS, Found
+from benchmarks.parts.flight_judge import Watcher, judged, up
 from flyasync import Check, DeployBuilder, DeployReport, Emulator, Fault, Finished, FlyClient, FlyError
 from flyasync.testing import run_virtual
 

@@ -34,8 +34,8 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from benchmarks.programs import run
-from benchmarks.served import world
+from benchmarks.shared.programs import run
+from benchmarks.shared.served import world
 from flyasync import Emulator, Fault
 from flyasync.emulator.world import leases
 from flyasync.emulator.world.volumes import is_gone

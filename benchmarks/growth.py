@@ -1,10 +1,10 @@
 """What each machine costs as there are more of them: CPU and memory, for one app and for many.
 
 Flat is the aim: a machine among many costs what it costs among few, so all of it grows in a straight line. Each figure
-is of a process of its own, which does one size of one subject and nothing else; `benchmarks.growth_sizes` says what
-they do. The seconds of CPU are those of that process. The bytes are by how much its memory had grown at its peak, as
-the operating system counts it, so Python's own reserves are in it. The size that others are set beside is done twice:
-before the largest one, and after it, so that a host whose speed drifts slows both alike.
+is of a process of its own, which does one size of one subject and nothing else; `benchmarks.parts.growth_sizes` says
+what they do. The seconds of CPU are those of that process. The bytes are by how much its memory had grown at its peak,
+as the operating system counts it, so Python's own reserves are in it. The size that others are set beside is done
+twice: before the largest one, and after it, so that a host whose speed drifts slows both alike.
 """
 
 import math
@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from benchmarks.children import output
-from benchmarks.growth_sizes import Cost
-from benchmarks.table import Column, Figure, Goal, Plot, Row, Spread, Table, number
+from benchmarks.parts.growth_sizes import Cost
+from benchmarks.shared.children import output
+from benchmarks.shared.table import Column, Figure, Goal, Plot, Row, Spread, Table, number
 
 FLAT = 1.25
 """How much more a machine may cost among the most than among the many with which it is compared."""
@@ -29,7 +29,7 @@ MEMORY_RATIO = Column(name="x of memory", form=".2f")
 
 @frozen(kw_only=True)
 class Subject:
-    """What grows, by its name in `benchmarks.growth_sizes`: its sizes, and the one that larger ones are set beside."""
+    """What grows, by its name in `growth_sizes`: its sizes, and the one that larger ones are set beside."""
 
     name: str
     title: str
@@ -61,8 +61,8 @@ GOALS = (
     Goal(column=MEMORY_RATIO.name, at_most=FLAT, why=WHY_MEMORY),
 )
 BEYOND = (
-    "more is not deployed here, for that takes minutes: `python -m benchmarks.growth_sizes deploy 10000`, and 100,000 "
-    "apps of three machines by `python -m benchmarks.scaling --only simulation --apps 100000`"
+    "more is not deployed here, for that takes minutes: `python -m benchmarks.parts.growth_sizes deploy 10000`, and "
+    "100,000 apps of three machines by `python -m benchmarks.scaling --only simulation --apps 100000`"
 )
 NOTES = (
     "x of CPU and x of memory: set beside the row of the same subject where they are 1.00",
@@ -137,4 +137,4 @@ def _memory(costs: Iterable[Cost]) -> Spread:
 
 
 def _cost(subject: str, size: int) -> Cost:
-    return Cost(**output("benchmarks.growth_sizes", subject, str(size)))
+    return Cost(**output("benchmarks.parts.growth_sizes", subject, str(size)))

@@ -13,7 +13,7 @@ from attrs import frozen
 from benchmarks.rivals.pretend import pretended
 from benchmarks.rivals.wanted import wanted
 from benchmarks.rivals.with_flyasync import BASE, builders_of
-from benchmarks.table import Column, Goal, Row, Table, percentile
+from benchmarks.shared.table import Column, Goal, Row, Table, percentile
 from flyasync import Fault, FlyClient, MachineReport, Phase, deploy_many
 from flyasync.testing import run_virtual
 

@@ -26,7 +26,7 @@ from typing import Any
 from attrs import frozen
 
 from benchmarks.flight import STRATEGIES
-from benchmarks.served import world
+from benchmarks.shared.served import world
 from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient
 from flyasync.emulator.world.volumes import is_gone
 from flyasync.testing import run_virtual

@@ -27,7 +27,7 @@ from benchmarks.rivals.kits import FLYASYNC, KITS, Install, NotThereError, Progr
 from benchmarks.rivals.pretend import LATENCY, Launched, pretended
 from benchmarks.rivals.programs import side_by_side
 from benchmarks.rivals.wanted import REGIONS, Wanted, wanted
-from benchmarks.table import Column, Figure, Goal, Plot, Row, Table
+from benchmarks.shared.table import Column, Figure, Goal, Plot, Row, Table
 from flyasync.testing import run_virtual
 
 Rival = Callable[[str, str, Sequence[Wanted]], Awaitable[None]]

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import frozen
 
-from benchmarks.limiter_crowds import arrivals, waiters
-from benchmarks.limiter_subjects import (
+from benchmarks.parts.limiter_crowds import arrivals, waiters
+from benchmarks.parts.limiter_subjects import (
     AIOLIMITER,
     AIOLIMITER_CALLS,
     FLYASYNC,
@@ -29,8 +29,8 @@ from benchmarks.limiter_subjects import (
     Subject,
     Turn,
 )
-from benchmarks.table import Column, Goal, Row, Table
-from benchmarks.timing import alternate_tasks, ratio, spread
+from benchmarks.shared.table import Column, Goal, Row, Table
+from benchmarks.shared.timing import alternate_tasks, ratio, spread
 from flyasync.testing import run_virtual
 from flyasync.transport.ratelimit.buckets import Buckets
 

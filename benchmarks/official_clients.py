@@ -23,7 +23,7 @@ import aiohttp
 from aiohttp import web
 from attrs import define
 
-from benchmarks.programs import proxied, run
+from benchmarks.shared.programs import proxied, run
 from flyasync import Emulator
 
 HOSTS = ("api.fly.io", "api.machines.dev")

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from attrs import frozen
 
 from benchmarks.flight import STRATEGIES, deployed, option, scene
-from benchmarks.flight_days import DAYS
+from benchmarks.parts.flight_days import DAYS
 from flyasync import FlyClient, RetryPolicy
 from flyasync.cli.deploy.replay_run import Replay
 from flyasync.testing import run_virtual

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.served import world
+from benchmarks.shared.served import world
 from flyasync import Check, DeployBuilder, DeployReport, Emulator, Fault
 from flyasync.emulator.core.records import MachineRecord
 from flyasync.emulator.core.regions import CODES

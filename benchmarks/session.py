@@ -19,10 +19,9 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from benchmarks import instructions
-from benchmarks.session_httpx import PACKAGE, generated
-from benchmarks.session_server import answering
-from benchmarks.session_subjects import (
+from benchmarks.parts.session_httpx import PACKAGE, generated
+from benchmarks.parts.session_server import answering
+from benchmarks.parts.session_subjects import (
     AS_JSON,
     BARE,
     FLOOR,
@@ -37,8 +36,9 @@ from benchmarks.session_subjects import (
     Shift,
     subjects,
 )
-from benchmarks.table import Column, Figure, Goal, Row, Table
-from benchmarks.timing import Taken, alternate_tasks, ratio, spread
+from benchmarks.shared import instructions
+from benchmarks.shared.table import Column, Figure, Goal, Row, Table
+from benchmarks.shared.timing import Taken, alternate_tasks, ratio, spread
 
 BASES = {"x aiohttp": RAW, "x bare": BARE, "x aiohttp+json": RAW_JSON, "x httpx": HTTPX}
 SPREAD = ("x aiohttp", "x httpx")

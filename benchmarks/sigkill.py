@@ -12,8 +12,8 @@ from collections import Counter
 
 from attrs import frozen
 
-from benchmarks.children import Child, spawned
 from benchmarks.flight import STRATEGIES
+from benchmarks.shared.children import Child, spawned
 from flyasync import Emulator
 from flyasync.models.image import without_digest
 

@@ -20,8 +20,8 @@ from tempfile import TemporaryDirectory
 
 from attrs import frozen
 
-from benchmarks.table import Column, Goal, Row, Table
-from benchmarks.timing import Taken, alternate, ratio, spread
+from benchmarks.shared.table import Column, Goal, Row, Table
+from benchmarks.shared.timing import Taken, alternate, ratio, spread
 
 ROUNDS, TINY_ROUNDS = 15, 1
 AIOHTTP, CLICK = "import aiohttp", "import click"

@@ -24,9 +24,9 @@ from typing import Any
 
 from attrs import asdict
 
-from benchmarks.children import output
-from benchmarks.table import Column, Goal, Plot, Row, Spread, Table, number, percentile
-from benchmarks.waiting_client import CHOICE, LISTS, WAYS, Case
+from benchmarks.parts.waiting_client import CHOICE, LISTS, WAYS, Case
+from benchmarks.shared.children import output
+from benchmarks.shared.table import Column, Goal, Plot, Row, Spread, Table, number, percentile
 from flyasync.api.machines.wait import DIRECT, most_pollers
 from flyasync.transport.session import Timeouts
 
@@ -93,7 +93,7 @@ def _run(cases: Sequence[Case], *, at_once: int) -> dict[Case, Mapping[str, Any]
 
 def _alone(case: Case) -> Mapping[str, Any]:
     trust = {"SSL_CERT_FILE": case.certificate, "no_proxy": "127.0.0.1"} if case.certificate else {}
-    figures: Mapping[str, Any] = output("benchmarks.waiting_client", json.dumps(asdict(case)), env=trust)
+    figures: Mapping[str, Any] = output("benchmarks.parts.waiting_client", json.dumps(asdict(case)), env=trust)
     return figures
 
 

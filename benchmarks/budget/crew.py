@@ -15,7 +15,7 @@ from attrs import asdict, define, field
 
 from benchmarks.budget.judge import SECOND, Turn
 from benchmarks.budget.worker import Order
-from benchmarks.children import Child, spawned
+from benchmarks.shared.children import Child, spawned
 
 
 @define(eq=False)

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from benchmarks.budget.crew import Crew, Files, Relay, go_on
 from benchmarks.budget.judge import SECOND
-from benchmarks.valkey import Server
+from benchmarks.shared.valkey import Server
 from flyasync.transport.ratelimit.shared import PATIENCE, PROBE
 
 EARLY = 1.5

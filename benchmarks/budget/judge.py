@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from attrs import evolve, frozen
 
-from benchmarks.valkey import Grant
+from benchmarks.shared.valkey import Grant
 
 SECOND = 1_000_000
 """Microseconds in one; all times here are whole microseconds of the host's monotonic clock."""

@@ -12,8 +12,8 @@ from benchmarks.budget.incidents import EARLY, Outage, Scene
 from benchmarks.budget.judge import SECOND, Turn, by_the_server
 from benchmarks.budget.verdict import Seen
 from benchmarks.budget.worker import APP, Order
-from benchmarks.served import served
-from benchmarks.valkey import Server
+from benchmarks.shared.served import served
+from benchmarks.shared.valkey import Server
 from flyasync import Emulator, MachineConfig
 from flyasync.transport.ratelimit.rates import Limits, Rate
 

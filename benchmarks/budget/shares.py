@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from benchmarks.table import Column, Row, Table, show
+from benchmarks.shared.table import Column, Row, Table, show
 from flyasync.transport.ratelimit.gcra import State, share, take
 from flyasync.transport.ratelimit.rates import Rate
 from flyasync.transport.ratelimit.shared import CENSUS, SECOND

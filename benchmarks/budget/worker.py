@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import frozen
 
-from benchmarks.children import say, told
+from benchmarks.shared.children import say, told
 from flyasync import FlyClient, FlyError
 from flyasync.transport.events import ClientEvent, Dequeued, LimitsBack, LimitsLost
 from flyasync.transport.ratelimit.buckets import Bucket

@@ -11,10 +11,10 @@ from typing import Any
 from attrs import frozen
 from distributed import Client
 
-from benchmarks.children import Child, spawned
-from benchmarks.served import Served, served
-from benchmarks.usage import Gauge
-from benchmarks.valkey import Server
+from benchmarks.shared.children import Child, spawned
+from benchmarks.shared.served import Served, served
+from benchmarks.shared.usage import Gauge
+from benchmarks.shared.valkey import Server
 
 # Without the dashboard there is still an HTTP server, which would listen everywhere, and on one port for all.
 ALONE = ("--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0")

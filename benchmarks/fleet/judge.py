@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import Factory, frozen
 
-from benchmarks.served import requests
+from benchmarks.shared.served import requests
 from flyasync import DeployBuilder, Emulator
 from flyasync.api.machines.create_once import LAUNCH
 from flyasync.emulator.core.records import MachineRecord

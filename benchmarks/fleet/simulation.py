@@ -17,8 +17,8 @@ from attrs import Factory, define, frozen
 
 from benchmarks.fleet.floor import Floor, floor
 from benchmarks.fleet.judge import Asked, Held, asked, base, is_exact
-from benchmarks.served import requests
-from benchmarks.usage import resident
+from benchmarks.shared.served import requests
+from benchmarks.shared.usage import resident
 from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, deploy_many
 from flyasync.emulator.core.regions import CODES
 from flyasync.emulator.world import apps

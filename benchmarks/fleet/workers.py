@@ -16,8 +16,8 @@ from attrs import frozen
 from benchmarks.fleet.cluster import Stage, staged
 from benchmarks.fleet.floor import floor
 from benchmarks.fleet.judge import Asked, Holdings, base, judge, orders
-from benchmarks.served import begin
-from benchmarks.usage import Gauge, Meter, Usage
+from benchmarks.shared.served import begin
+from benchmarks.shared.usage import Gauge, Meter, Usage
 from flyasync import deploy_many
 from flyasync.deploy.many.dask_executor import DaskExecutor
 from flyasync.emulator.core.regions import CODES

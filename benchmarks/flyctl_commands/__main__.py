@@ -32,7 +32,7 @@ from tempfile import TemporaryDirectory
 from attrs import asdict, frozen
 
 from benchmarks.flyctl_commands.stage import furnish, home
-from benchmarks.programs import Ended, proxied, run
+from benchmarks.shared.programs import Ended, proxied, run
 from flyasync import Emulator
 
 GIVEN = tomllib.loads(Path(__file__).with_name("arguments.toml").read_text())

@@ -27,12 +27,12 @@ from typing import Any
 
 from attrs import asdict, define, evolve, field
 
-from benchmarks.children import Child, spawned
 from benchmarks.pool.costs import costs
 from benchmarks.pool.seen import APP, Seen, held, lose, twice, watch
 from benchmarks.pool.worker import Order, pool
-from benchmarks.served import Served, served
-from benchmarks.table import percentile, show
+from benchmarks.shared.children import Child, spawned
+from benchmarks.shared.served import Served, served
+from benchmarks.shared.table import percentile, show
 from flyasync.pool.events import ClaimSource
 
 MOST = 80

@@ -13,8 +13,8 @@ from attrs import frozen
 
 from benchmarks.pool.seen import APP, GONE
 from benchmarks.pool.worker import SANDBOX
-from benchmarks.served import world
-from benchmarks.table import Column, Goal, Row, Table
+from benchmarks.shared.served import world
+from benchmarks.shared.table import Column, Goal, Row, Table
 from flyasync import AlreadyStarting, FlyClient, MachinePool, WrongState
 from flyasync.testing import run_virtual
 

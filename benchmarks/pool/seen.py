@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from attrs import frozen
 
-from benchmarks.served import requests
+from benchmarks.shared.served import requests
 from flyasync import Emulator, Fault
 from flyasync.pool.spec import KEY, POOL
 

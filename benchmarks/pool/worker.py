@@ -14,8 +14,8 @@ from typing import Any
 
 from attrs import Factory, frozen
 
-from benchmarks.children import say
 from benchmarks.pool.seen import APP
+from benchmarks.shared.children import say
 from flyasync import FlyClient, MachineConfig, MachinePool, PoolExhausted
 from flyasync.pool.events import MachineClaimed, PoolEvent
 

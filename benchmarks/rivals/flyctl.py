@@ -15,7 +15,7 @@ from attrs import frozen
 from benchmarks.flyctl_deploys import Sandbox
 from benchmarks.rivals.pretend import LATENCY
 from benchmarks.rivals.wanted import IMAGE
-from benchmarks.table import Column, Figure, Goal, Row, Table
+from benchmarks.shared.table import Column, Figure, Goal, Row, Table
 from flyasync import Emulator
 from flyasync.emulator.world import apps
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from attrs import frozen
 
 from benchmarks.rivals.wanted import Wanted
-from benchmarks.served import begin, requests
+from benchmarks.shared.served import begin, requests
 from flyasync import Emulator, Fault
 from flyasync.emulator.http.request_log import LoggedRequest
 

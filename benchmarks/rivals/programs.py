@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from benchmarks.children import spawned
 from benchmarks.rivals.kits import Program
 from benchmarks.rivals.pretend import Launched, pretended
 from benchmarks.rivals.wanted import IMAGE, Wanted
+from benchmarks.shared.children import spawned
 from flyasync import Emulator
 
 PATIENCE = 120.0

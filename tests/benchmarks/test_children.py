@@ -5,8 +5,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from benchmarks.children import running, spawned
-from benchmarks.served import served
+from benchmarks.shared.children import running, spawned
+from benchmarks.shared.served import served
 
 ECHO = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
 TALKS = 'import os, time\nos.write(1, b\'["one", 1]\\n["two"]\\n["thr\')\ntime.sleep(60)'

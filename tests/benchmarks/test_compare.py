@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import compare, compare_programs, instructions
+from benchmarks import compare
 from benchmarks.__main__ import main
-from benchmarks.children import ROOT
-from benchmarks.instructions import NotCounted
-from benchmarks.session_server import answering
+from benchmarks.parts import compare_programs
+from benchmarks.parts.session_server import answering
+from benchmarks.shared import instructions
+from benchmarks.shared.children import ROOT
+from benchmarks.shared.instructions import NotCounted
 from benchmarks.start import STARTS
 from flyasync.testing import run_virtual
 

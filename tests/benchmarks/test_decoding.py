@@ -6,9 +6,9 @@ import attrs
 import pytest
 
 from benchmarks.decoding import count_unknown, measure
-from benchmarks.decoding_documents import UNKNOWN, listed
-from benchmarks.decoding_rivals import model_like
-from benchmarks.table import Table
+from benchmarks.parts.decoding_documents import UNKNOWN, listed
+from benchmarks.parts.decoding_rivals import model_like
+from benchmarks.shared.table import Table
 from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
 from flyasync.models.model import Model

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from benchmarks import emulator
 from benchmarks.emulator import BARE, DUMPS, EMULATOR, GOALS, USUAL, measure
-from benchmarks.emulator_servers import bare, connected, request
-from benchmarks.table import Spread
+from benchmarks.parts.emulator_servers import bare, connected, request
+from benchmarks.shared.table import Spread
 
 
 def test_each_operation_has_the_figures_of_each_server_and_its_goal() -> None:

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from benchmarks.flight import GROUP, world
-from benchmarks.flight_fleets import ASLEEP, NEW, OLD, WEB, WORKERS, Fleet
+from benchmarks.parts.flight_fleets import ASLEEP, NEW, OLD, WEB, WORKERS, Fleet
 from flyasync import Emulator
 
 Harm = Callable[[dict[str, Any]], Any]

@@ -10,7 +10,7 @@ from attrs import fields_dict
 
 from benchmarks.flyctl_commands.__main__ import ARGUMENTS, FAILS, GIVEN, NOT_SERVED, TUNNEL, WORKS, commands, judged
 from benchmarks.flyctl_commands.stage import Things, furnish, home
-from benchmarks.programs import Ended, proxied, run
+from benchmarks.shared.programs import Ended, proxied, run
 from flyasync import Emulator
 
 HELP = """#!/bin/sh

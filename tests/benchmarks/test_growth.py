@@ -2,8 +2,8 @@ import pytest
 
 from benchmarks import growth
 from benchmarks.growth import CPU_RATIO, MEMORY_RATIO, SLOPE, Subject, rows, slope
-from benchmarks.growth_sizes import SUBJECTS as WORKS, Cost, cost
-from benchmarks.table import Spread
+from benchmarks.parts.growth_sizes import SUBJECTS as WORKS, Cost, cost
+from benchmarks.shared.table import Spread
 
 SUBJECT = Subject(name="plan", title="plan", what="machines", sizes=(100, 1000, 10_000), many=1000)
 

@@ -4,10 +4,10 @@ import urllib.request
 
 import pytest
 
+from benchmarks.parts.session_server import answering, one
+from benchmarks.parts.session_subjects import BARE, FLOOR, FLOOR_OBJECTS, HTTPX, MODELS, RAW, RAW_JSON, UNDECODED
 from benchmarks.session import TINY_SCENES, Scene, measure, table
-from benchmarks.session_server import answering, one
-from benchmarks.session_subjects import BARE, FLOOR, FLOOR_OBJECTS, HTTPX, MODELS, RAW, RAW_JSON, UNDECODED
-from benchmarks.table import Spread
+from benchmarks.shared.table import Spread
 
 
 def test_each_client_has_its_figures_and_each_goal_its_column() -> None:

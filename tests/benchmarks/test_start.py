@@ -1,7 +1,7 @@
 from functools import cached_property
 
 from benchmarks import start
-from benchmarks.table import Spread
+from benchmarks.shared.table import Spread
 from flyasync.api.client import FlyClient
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import NAMES, OTHERS, main
-from benchmarks.picture import draw
-from benchmarks.table import Column, Figure, Goal, Plot, Row, Spread, Table, show
-from benchmarks.timing import alternate, alternate_tasks, ratio, spread
+from benchmarks.shared.picture import draw
+from benchmarks.shared.table import Column, Figure, Goal, Plot, Row, Spread, Table, show
+from benchmarks.shared.timing import alternate, alternate_tasks, ratio, spread
 
 COLUMNS = [Column(name="machines", form=","), Column(name="ms", form=".1f", is_spread=True), Column(name="whose")]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from benchmarks.table import Spread, percentile
+from benchmarks.parts.waiting_client import CHOICE, LISTS, POLLS, Case
+from benchmarks.shared.table import Spread, percentile
 from benchmarks.waiting import goals, measure, row, table
-from benchmarks.waiting_client import CHOICE, LISTS, POLLS, Case
 
 TOLD = {
     "delays": [0.1, 0.2, 0.3, 0.9],

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from benchmarks import flight, killed
-from benchmarks.flight_days import DAYS
+from benchmarks.parts.flight_days import DAYS
 
 CASES = [(strategy, name) for strategy in flight.STRATEGIES for name in DAYS]
 

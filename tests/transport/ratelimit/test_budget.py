@@ -9,7 +9,7 @@ from benchmarks.budget.judge import SECOND, Turn, by_the_server, ideal, peak, re
 from benchmarks.budget.rows import Row, fly
 from benchmarks.budget.shares import LEASED, NOTHING, OWN, beyond, sends
 from benchmarks.budget.verdict import Seen
-from benchmarks.valkey import Grant
+from benchmarks.shared.valkey import Grant
 from flyasync.transport.ratelimit.rates import Rate
 
 TENTH = SECOND // 10

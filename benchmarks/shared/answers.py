@@ -1,4 +1,4 @@
-"""A server of ready bytes, in a process of its own: `python -m benchmarks.answers` reads them as one line of JSON.
+"""A server of ready bytes, in a process of its own: `python -m benchmarks.shared.answers` reads them as JSON.
 
 So it never limits a client, and its CPU is not taken for a client's. It prints its port, and ends when its stdin does.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 from attrs import frozen
 
-from benchmarks.children import running
+from benchmarks.shared.children import running
 
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 
@@ -46,7 +46,7 @@ def served(module: str, told: object = None) -> Iterator[Server]:
 def answering(bodies: Mapping[str, bytes], headers: Mapping[str, str] = JSON) -> Iterator[Server]:
     """Answer with these bodies, by method and path such as `GET /v1/apps`, as long as the block lasts."""
     routes = {route: body.decode() for route, body in bodies.items()}
-    with served("benchmarks.answers", [routes, {**headers}]) as server:
+    with served("benchmarks.shared.answers", [routes, {**headers}]) as server:
         yield server
 
 

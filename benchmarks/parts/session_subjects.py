@@ -22,8 +22,8 @@ import aiohttp
 from aiolimiter import AsyncLimiter
 from attrs import frozen
 
-from benchmarks.decoding_documents import machine
-from benchmarks.session_httpx import TOKEN, connected, module
+from benchmarks.parts.decoding_documents import machine
+from benchmarks.parts.session_httpx import TOKEN, connected, module
 from flyasync import FlyClient, MachineConfig
 from flyasync.api.resource import Caller, request
 from flyasync.models.json.codec import structure

@@ -5,9 +5,9 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
-from benchmarks.limiter_subjects import AIOLIMITER, FLYASYNC, PYRATE, TO_AIOLIMITER, Pace, Subject, Turn
-from benchmarks.table import Column, Figure, Goal, Plot, Row, Table, number
-from benchmarks.timing import alternate, ratio, spread
+from benchmarks.parts.limiter_subjects import AIOLIMITER, FLYASYNC, PYRATE, TO_AIOLIMITER, Pace, Subject, Turn
+from benchmarks.shared.table import Column, Figure, Goal, Plot, Row, Table, number
+from benchmarks.shared.timing import alternate, ratio, spread
 from flyasync.testing import VirtualTimeLoop, run_virtual
 
 BY_WAITER = [AIOLIMITER, FLYASYNC, PYRATE]

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import pygal
 from pygal.style import CleanStyle
 
-from benchmarks.table import Plot, Spread, Table
+from benchmarks.shared.table import Plot, Spread, Table
 
 # It leaves a finder for plugins of its own that Python no longer understands, and warns of at each later import.
 sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]

@@ -1,7 +1,7 @@
 """The servers that are compared, each in a process of its own, and a client that costs little.
 
-`python -m benchmarks.emulator_servers` serves an emulator without rate limits, whose machines start immediately, and
-whose checks pass within a second. It prints its port, and ends when its stdin does.
+`python -m benchmarks.parts.emulator_servers` serves an emulator without rate limits, whose machines start immediately,
+and whose checks pass within a second. It prints its port, and ends when its stdin does.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from typing import Any
 
 from attrs import frozen
 
-from benchmarks.answers import Server, answering, served
-from benchmarks.children import running
+from benchmarks.shared.answers import Server, answering, served
+from benchmarks.shared.children import running
 from flyasync import Emulator
 
 PATIENCE = 60.0
@@ -36,7 +36,7 @@ ROUTES = {
 @contextmanager
 def emulator() -> Iterator[Server]:
     """Serve an emulator as long as the block lasts."""
-    with served("benchmarks.emulator_servers") as server:
+    with served("benchmarks.parts.emulator_servers") as server:
         yield server
 
 

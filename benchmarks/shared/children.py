@@ -14,9 +14,9 @@ from typing import Any
 
 from attrs import define, field
 
-from benchmarks.usage import Gauge
+from benchmarks.shared.usage import Gauge
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PATIENCE = 10.0
 """Seconds that a process has to end by itself when it is asked to."""
 LONGEST = 1 << 28

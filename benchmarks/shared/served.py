@@ -1,4 +1,4 @@
-"""The emulator in a process of its own: `python -m benchmarks.served` reads its options, and tells where it is.
+"""The emulator in a process of its own: `python -m benchmarks.shared.served` reads its options, and tells where it is.
 
 `Served.ask` calls a function of a benchmark in that process, with the emulator, and gives what it returns: so a
 benchmark makes apps without the API, which makes one a second, and sees what no response shows.
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from benchmarks.children import Child, say, spawned, told
+from benchmarks.shared.children import Child, say, spawned, told
 from flyasync import Emulator, FlyClient
 from flyasync.emulator.world import apps
 
@@ -50,7 +50,7 @@ class Served:
 @asynccontextmanager
 async def served(**options: Any) -> AsyncIterator[Served]:
     """Serve an emulator with these options until the block ends."""
-    async with spawned("emulator", "-W", "error", "-m", "benchmarks.served") as child:
+    async with spawned("emulator", "-W", "error", "-m", "benchmarks.shared.served") as child:
         yield Served(child, await child.ask(_packed(options)))
 
 

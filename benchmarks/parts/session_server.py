@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks import answers
-from benchmarks.decoding_documents import listed, machine
+from benchmarks.parts.decoding_documents import listed, machine
+from benchmarks.shared import answers
 
 HEADERS = {
     "Content-Type": "application/json; charset=utf-8",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from attrs import Factory, define
 
-from benchmarks.flight_days import Day
-from benchmarks.flight_fleets import EACH, GONE, NEW, OLD, REGIONS, in_group, is_asleep, is_member, tag
+from benchmarks.parts.flight_days import Day
+from benchmarks.parts.flight_fleets import EACH, GONE, NEW, OLD, REGIONS, in_group, is_asleep, is_member, tag
 from flyasync import DeployReport, Emulator, FlyError, Phase, Result, Status
 from flyasync.emulator.core.records import MachineRecord
 from flyasync.emulator.world.machines import serves

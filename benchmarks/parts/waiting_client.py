@@ -1,4 +1,4 @@
-"""One client that waits for many machines, in a process of its own: `python -m benchmarks.waiting_client '{…}'`.
+"""One client that waits for many machines, in a process of its own: `python -m benchmarks.parts.waiting_client '{…}'`.
 
 It starts its stand-in of the API, places all waits, has the machines come up, and prints what that took as JSON.
 """
@@ -15,8 +15,8 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from benchmarks.children import Child, spawned
-from benchmarks.usage import resident, sockets
+from benchmarks.shared.children import Child, spawned
+from benchmarks.shared.usage import resident, sockets
 from flyasync import FlyClient
 from flyasync.api.machines.poller import survey
 from flyasync.api.machines.wait import DIRECT, Waits, most_pollers, most_readers
@@ -64,7 +64,7 @@ async def run(case: Case) -> dict[str, Any]:
     """Wait for all, and tell what it took."""
     # As many places for long polls as the case takes, where it does not leave the choice to the client.
     timeouts = Timeouts(polls=case.waits) if case.way == POLLS else Timeouts()
-    words = ["-m", "benchmarks.waiting_server", *([case.certificate] if case.certificate else [])]
+    words = ["-m", "benchmarks.parts.waiting_server", *([case.certificate] if case.certificate else [])]
     async with spawned("api", *words) as api:
         url = f"{'https' if case.certificate else 'http'}://127.0.0.1:{await api.hear()}"
         async with FlyClient("token", base_url=url, timeout=timeouts) as fly:

@@ -1,4 +1,4 @@
-"""What one size of one subject costs, in a process of its own: `python -m benchmarks.growth_sizes SUBJECT SIZE`.
+"""What one size of one subject costs, in a process of its own: `python -m benchmarks.parts.growth_sizes SUBJECT SIZE`.
 
 It prints one line of JSON: how many machines there were, the seconds of CPU and the bytes of memory at their peak, both
 without the little that a first run of the same at size 10 takes, which loads what there is to load.

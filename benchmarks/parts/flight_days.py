@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import Factory, frozen
 
-from benchmarks.flight_fleets import ALL_ASLEEP, ASLEEP, EACH, ODD, VOLUMES, WEB, WORKERS, Fleet
+from benchmarks.parts.flight_fleets import ALL_ASLEEP, ASLEEP, EACH, ODD, VOLUMES, WEB, WORKERS, Fleet
 from flyasync import AcceptedToken, Fault
 from flyasync.emulator.core.faults import LIMITED, MACHINE
 

