@@ -19,6 +19,9 @@ EVERY = 0.1
 LIMITS_EVERY = 0.5
 """The minimum time between two states of the rate limits, in seconds."""
 
+MOST_EVENTS = 500
+"""How many events are in one message, so that a page that is opened late does not hold up the deploy."""
+
 Json = dict[str, Any]
 
 
@@ -98,29 +101,33 @@ class EventFeed:
                 self._queues.record(event)
 
     async def read(self) -> AsyncGenerator[tuple[str, Json], None]:
-        """Yield the name and the content of each message to a page: a snapshot, then what is new, then the end."""
+        """Yield the name and the content of each message to a page: a snapshot, then what is new, then the end.
+
+        What does not fit into the snapshot follows at once, in further messages.
+        """
         self._readers += 1
         self._drained.clear()
         try:
-            position, revision, limits_at = len(self._events), self._queues.revision, self._loop.time()
-            snapshot = {"words": page_words(), "positions": self._positions, **self._since(0)}
+            revision, limits_at = self._queues.revision, self._loop.time()
+            first, position = self._since(0)
+            snapshot = {"words": page_words(), "positions": self._positions, **first}
             yield "snapshot", {**snapshot, "limits": self._queues.as_json(self._zero)}
             while not (self._is_closed and position == len(self._events)):
                 # 1. Wait for news; the queues of the limits are news too, but they change too often to wait for.
                 self._news.clear()
                 if position == len(self._events) and not self._is_closed:
                     await self._news_within(LIMITS_EVERY)
-                # 2. All that is new is one message. The limits are in it if they have changed, but not in every one.
-                news = self._since(position)
-                position = len(self._events)
+                # 2. What is new is one message. The limits are in it if they have changed, but not in every one.
+                news, position = self._since(position)
                 if revision != self._queues.revision and self._loop.time() - limits_at >= LIMITS_EVERY:
                     revision, limits_at = self._queues.revision, self._loop.time()
                     news["limits"] = self._queues.as_json(self._zero)
                 if news["events"] or "limits" in news:
                     yield "batch", news
-                # 3. What happens meanwhile is in the next message.
-                if not self._is_closed:
-                    await asyncio.sleep(EVERY)
+                # 3. What happens meanwhile is in the next message, and so is what was too much for this one.
+                is_behind = position < len(self._events)
+                if is_behind or not self._is_closed:
+                    await asyncio.sleep(0 if is_behind else EVERY)
             yield "end", {}
         finally:
             self._readers -= 1
@@ -156,9 +163,11 @@ class EventFeed:
         except TimeoutError:
             return
 
-    def _since(self, position: int) -> Json:
-        for number in range(position, len(self._events)):
+    def _since(self, position: int) -> tuple[Json, int]:
+        """Return the next events from a position, and the position after them."""
+        end = min(position + MOST_EVENTS, len(self._events))
+        for number in range(position, end):
             event = self._events[number]
             if callable(event):
                 self._events[number] = event()
-        return {"now": self.now, "events": [event for event in self._events[position:] if event is not None]}
+        return {"now": self.now, "events": [event for event in self._events[position:end] if event is not None]}, end

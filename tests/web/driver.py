@@ -53,3 +53,9 @@ async def reading(feed: EventFeed) -> AsyncIterator[AsyncIterator[Message]]:
         yield messages
     finally:
         await messages.aclose()
+
+
+async def everything(feed: EventFeed) -> list[dict[str, Any]]:
+    """Close a feed, and return the events that a page gets which is opened now."""
+    await feed.close(0.0)
+    return [event for _, message in [each async for each in feed.read()] for event in message.get("events", ())]

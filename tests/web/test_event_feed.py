@@ -43,6 +43,21 @@ async def test_what_happens_later_is_sent_once_and_together() -> None:
         assert [event["phase"] for event in (await anext(messages))[1]["events"]] == ["started"]
 
 
+async def test_a_page_that_is_opened_after_many_events_gets_them_in_parts_and_in_order() -> None:
+    feed, loop = EventFeed(), asyncio.get_running_loop()
+    for number in range(1201):
+        feed.add({"event": "progress", "number": number})
+    async with reading(feed) as messages:
+        begun = loop.time()
+        parts = [(await anext(messages))[1]["events"] for _ in range(3)]
+        assert [len(part) for part in parts] == [500, 500, 201]
+        assert [event["number"] for part in parts for event in part] == [*range(1201)]
+        assert loop.time() == pytest.approx(begun, abs=0.001)
+    (_, first), *parts_later, end = await rest(feed)
+    assert [len(part["events"]) for _, part in parts_later] == [500, 201]
+    assert (len(first["events"]), end) == (500, ("end", {}))
+
+
 async def test_two_pages_read_the_same_at_their_own_speed() -> None:
     feed = EventFeed()
     async with reading(feed) as one, reading(feed) as other:

@@ -1,10 +1,10 @@
 """`--web`: the live page of a command, and whether a browser is opened for it."""
 
-import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -46,9 +46,13 @@ class LivePage:
             if self.may_open and sys.stdout.isatty() and has_display(os.environ, sys.platform):
                 import webbrowser  # as slow
 
-                # A browser that does not return at once must not hold up the deploy.
-                await asyncio.to_thread(webbrowser.open, server.url)
+                open_aside(webbrowser.open, server.url)
             yield feed
+
+
+def open_aside(open_url: Callable[[str], object], url: str) -> None:
+    """Open a URL in a thread that neither the command nor its end waits for: `BROWSER` may be one that stays."""
+    Thread(target=open_url, args=(url,), daemon=True).start()
 
 
 def client_observer(feed: "EventFeed | None") -> Callable[[ClientEvent], None]:

@@ -14,15 +14,9 @@ from flyasync.web.event_feed import EventFeed
 from flyasync.web.limit_queues import machine_in_app
 from tests.cli.bulk.driver import bulk_job, names, street, table
 from tests.cli.driver import account
+from tests.web.driver import everything
 
 Json = dict[str, Any]
-
-
-async def shown(feed: EventFeed) -> list[Json]:
-    await feed.close(0.0)
-    (_, snapshot), *_ = [message async for message in feed.read()]
-    events: list[Json] = snapshot["events"]
-    return events
 
 
 def result(app: str, *machines: Result) -> AppResult:
@@ -73,7 +67,7 @@ async def test_each_app_is_shown_with_its_machines_and_its_failures(monkeypatch:
         report = await page.observed("shop-1", builder).execute(fly)
         progress.record(AppResult.of(report))
         page.show(AppResult.of(report))
-    run, begun, expected, *events, ended = await shown(feed)
+    run, begun, expected, *events, ended = await everything(feed)
     assert (run["event"], run["apps"], run["kept"], run["notice"]) == ("bulk", ["shop-0", "shop-1"], ["shop-0"], None)
     assert (begun["event"], begun["app"]) == ("begun", "shop-1")
     assert [each["name"] for each in expected["machines"]] == ["v1-iad-1", "v1-lhr-1"]
@@ -92,7 +86,7 @@ async def test_what_runs_on_a_cluster_is_shown_by_its_reports_and_the_page_says_
     builder = DeployBuilder("shop-0").to_regions("iad").with_image("nginx")
     assert page.observed("shop-0", builder).observers == ()  # a builder with observers cannot be sent
     page.show(result("shop-0", Result.RUNNING))
-    run, _, ended = await shown(feed)
+    run, _, ended = await everything(feed)
     assert (
         "on the workers of tcp://10.0.0.5:8786, whose events, requests and rate limits are not visible" in run["notice"]
     )
@@ -106,7 +100,7 @@ async def test_the_machines_of_apps_that_ended_long_ago_are_counted() -> None:
     for one in (first, *(result(name, Result.RUNNING) for name in names(300)[1:])):
         page.observed(one.app, DeployBuilder(one.app).to_regions("iad").with_image("nginx"))
         page.show(one)
-    events = await shown(feed)
+    events = await everything(feed)
     folded = [event for event in events if "regions" in event]
     assert [(event["app"], event["regions"], event["machines"]) for event in folded] == [
         ("shop-0", {"iad": [2, 1, 1]}, [])

@@ -1,7 +1,5 @@
 """`flyasync watch`: a page of an app until Ctrl-C, fed with what has changed."""
 
-from typing import Any
-
 import pytest
 
 from flyasync.api.client import FlyClient
@@ -14,14 +12,7 @@ from flyasync.models.machine import Machine
 from flyasync.web.event_feed import EventFeed
 from tests.cli.driver import Shop, account
 from tests.cli.oncall.driver import until_interrupted
-
-
-async def everything(feed: EventFeed) -> list[dict[str, Any]]:
-    """Return the events that a page gets which is opened now."""
-    await feed.close(0.0)
-    (_, snapshot), *_ = [message async for message in feed.read()]
-    events: list[dict[str, Any]] = snapshot["events"]
-    return events
+from tests.web.driver import everything
 
 
 def test_it_serves_a_page_until_it_is_stopped(shop: Shop) -> None:
