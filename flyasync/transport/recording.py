@@ -70,11 +70,13 @@ class Recording:
         self._redact = redact
         self._left = max_bytes
         self._start: float | None = None
+        self._has_begun = False
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         about = {"format": FORMAT, "version": VERSION, "flyasync": version("flyasync"), "started": started}
         try:
             self._descriptor: int | None = _opened(self._path)
             self._write({**about, **facts})
+            self._has_begun = True
         except OSError as error:
             raise InvalidInput(f"the recording {self._path} cannot be written: {error.strerror}") from error
 
@@ -183,8 +185,8 @@ class Recording:
         except OSError as error:
             os.close(self._descriptor)
             self._descriptor = None
-            if self._start is None:
-                raise  # nothing is recorded yet
+            if not self._has_begun:
+                raise
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"the recording {self._path} ends here and does not contain later exchanges",
                  "exception": error}

@@ -18,7 +18,8 @@ PATIENCE: Final = 2.0
 
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'",  # a text that is inserted as markup is an error
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -57,7 +58,7 @@ class PageServer:
         """Return the routes, behind the check of Host and Origin."""
         made = web.Application(middlewares=[self._check])
         made.router.add_get(self.path, self._show_page)
-        made.router.add_get(f"{self.path}events", self._send_events)
+        made.router.add_get(f"{self.path}events", self._send_events, allow_head=False)  # it would not end
         made.router.add_get(f"{self.path}{{name}}", self._show_asset)
         made.on_response_prepare.append(_add_headers)
         return made

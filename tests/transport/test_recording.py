@@ -1,7 +1,9 @@
 """A recording: every exchange as a line, no secret in any, and an end that is stated."""
 
+import asyncio
 import base64
 import json
+import os
 import stat
 import zlib
 from contextlib import suppress
@@ -126,6 +128,18 @@ def test_two_clients_do_not_record_in_one_file(tmp_path: Path) -> None:
 def test_a_full_disk_is_refused_at_once_also_outside_of_a_loop() -> None:
     with pytest.raises(InvalidInput, match="the recording /dev/full cannot be written: No space left on device"):
         Recording("/dev/full", Placeholders(), max_bytes=1000, facts={})
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="the system has no /dev/fd")
+async def test_a_pipe_that_breaks_before_the_first_exchange_ends_the_recording_and_not_the_client() -> None:
+    problems: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context["message"]))
+    reader, writer = os.pipe()
+    recording = Recording(f"/dev/fd/{writer}", Placeholders(), max_bytes=1000, facts={})
+    os.close(reader)
+    recording.close()
+    os.close(writer)
+    assert problems == [f"the recording /dev/fd/{writer} ends here and does not contain later exchanges"]
 
 
 async def test_a_failure_of_the_recording_changes_nothing_for_the_call(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ async def test_the_page_and_its_files_are_served_under_a_strict_policy(server: P
             assert (response.status, response.content_type) == (200, kind)
             policy = response.headers["Content-Security-Policy"]
             assert "default-src 'none'" in policy
+            assert "require-trusted-types-for 'script'" in policy
             assert "unsafe" not in policy
             assert response.headers["Referrer-Policy"] == "no-referrer"
             assert response.headers["Cache-Control"] == "no-store"
@@ -43,7 +44,7 @@ async def test_the_path_cannot_be_guessed_and_differs_each_time(server: PageServ
     for path in ("/", "/events", "/main.js", other.path, f"{server.path}../main.js", f"{server.path}server.py"):
         async with http.get(f"http://127.0.0.1:{server.port}{path}") as response:
             assert response.status == 404
-            assert "Content-Security-Policy" in response.headers or response.status == 404
+            assert "Content-Security-Policy" in response.headers
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,11 @@ async def test_nothing_can_be_changed(server: PageServer, http: ClientSession, m
     for name in ("", "events"):
         async with http.request(method, server.url + name) as response:
             assert response.status == 405
+
+
+async def test_the_events_have_no_head_which_would_not_end(server: PageServer, http: ClientSession) -> None:
+    async with http.head(f"{server.url}events") as response:
+        assert response.status != 200
 
 
 async def test_it_listens_on_this_machine_alone(server: PageServer) -> None:
