@@ -9,20 +9,28 @@ import gc
 import json
 from collections.abc import Callable, Iterator, Sequence
 
+import orjson
 from attrs import frozen
 
 from benchmarks.parts.decoding_documents import UNKNOWN, listed
 from benchmarks.parts.decoding_rivals import Subject, subjects
 from benchmarks.shared.table import Column, Figure, Goal, Row, Table
 from benchmarks.shared.timing import Taken, alternate, ratio, spread
+from flyasync.models.json.codec import unstructure
 
 JSON, IGNORE, ALLOW, FLYASYNC = "json.loads, dicts", "pydantic, extra=ignore", "pydantic, extra=allow", "flyasync"
 KEEPS = "keeps unknown keys"
 BASES = {"x json.loads": JSON, "x pydantic allow": ALLOW, "x pydantic ignore": IGNORE}
 GOAL = Goal(
     column="x pydantic allow",
-    at_most=1,
+    at_most=0.9,
     why="objects are dicts first and are read by Python's bytecode then; pydantic goes from bytes to models in Rust",
+)
+
+WRITING = Goal(
+    column="x pydantic",
+    at_most=2,
+    why="json.dumps alone takes that, of dicts that are there already; with orjson in its place the goal is met",
 )
 
 
@@ -80,15 +88,24 @@ def writing(rivals: Sequence[Subject], size: Size) -> Table:
     data = listed(size.machines)
     models = {rival.name: rival.read(data) for rival in rivals}
     bases = {"x json.dumps": JSON, "x pydantic": ALLOW}
-    taken = alternate({rival.name: _written(rival, models[rival.name]) for rival in rivals}, size.rounds)
+    writers = {rival.name: _written(rival, models[rival.name]) for rival in rivals}
+    writers[f"{FLYASYNC}, orjson.dumps"] = lambda: orjson.dumps(unstructure(models[FLYASYNC]))
+    taken = alternate(writers, size.rounds)
     return Table(
         title=f"{size.machines:,} machines written back: us of CPU for each",
         subject="writer",
         columns=_columns(bases),
-        rows=[Row(name=rival.name, figures=_figures(taken, rival.name, size, bases)) for rival in rivals],
+        rows=[
+            Row(
+                name=name,
+                figures=_figures(taken, name, size, bases),
+                goals=[WRITING] if name.startswith(FLYASYNC) else (),
+            )
+            for name in writers
+        ],
         notes=[
-            "There is no goal: a request has one config. pydantic leaves nulls out, also those it was told; flyasync",
-            "writes what it was told, and what is unset it leaves out. msgspec writes every unset field as a null.",
+            "pydantic leaves nulls out, also those it was told; flyasync writes what it was told, and what is unset it",
+            "leaves out. msgspec writes every unset field as a null. flyasync collects no garbage meanwhile.",
         ],
     )
 

@@ -8,6 +8,7 @@ import gc
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final, TypeVar, get_args, get_origin
 
 from attrs import NOTHING, fields
@@ -16,19 +17,19 @@ from cattrs.fns import identity
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from flyasync.models.json.fast_reader import Read, fast_reader
+from flyasync.models.json.fast_writer import Write, fast_writer
 from flyasync.models.json.field_types import is_leaf, is_list, is_map, is_optional, named, types_of, unless_null
 from flyasync.models.model import Kept, Model
 from flyasync.models.types import Autostop, Duration, Timestamp
 
 T = TypeVar("T")
-Write = Callable[[Any], Any]
 
 _SHOWN: Final = 40  # characters of a wrong value
 
-# Lists with at least this many items are read without garbage collection: reading makes no garbage, and each collection
-# walks everything read so far. CPython collects after every 700 new objects, which is every 28 machines. Measured with
-# machines of 2 kB (CPython 3.11): 10 machines gain nothing, 30 to 100 a quarter of the time, 1,000 nearly half, 3,000
-# two thirds. The switch affects the whole process, so it is not used for shorter lists.
+# Lists with at least this many items are read and written without garbage collection: neither makes garbage, and each
+# collection walks everything made so far. CPython collects after every 700 new objects, which is every 28 machines.
+# Measured with machines of 2 kB (CPython 3.11): reading 10 machines gains nothing, 30 to 100 a quarter of the time,
+# 1,000 nearly half, 3,000 two thirds. The switch affects the whole process, so it is not used for shorter lists.
 _LONG: Final = 30
 
 
@@ -58,7 +59,19 @@ def structure(data: Any, kind: type[T]) -> T:
 
 def unstructure(model: Any) -> Any:
     """Convert a model to JSON data: without unset fields, and with the unknown keys that were kept."""
+    if isinstance(model, list | tuple) and len(model) >= _LONG and gc.isenabled():
+        return _uncollected(_converter.unstructure, model)
     return _converter.unstructure(model)
+
+
+def _uncollected(work: Callable[..., T], *given: Any) -> T:
+    """Return what `work` returns; garbage is not collected while it runs."""
+    # No object is made between the end of the work and the end of the pause, as a collection would walk what was made.
+    gc.disable()
+    try:
+        return work(*given)
+    finally:
+        gc.enable()
 
 
 def register(kind: Any, *, read: Callable[[Any], Any], write: Write | None = None) -> None:
@@ -117,13 +130,8 @@ def _read_list(kind: Any, converter: Converter) -> Read:
             return make(data)
         # 3. A long list is read while garbage collection is paused. The list that paused it resumes it: an inner list
         # does not end the pause, and concurrent threads that read long lists leave collection enabled at the end.
-        # No object is made between the end of reading and the end of the pause, as a collection would walk the list.
         if len(data) >= _LONG and gc.isenabled():
-            gc.disable()
-            try:
-                return read(data, kind)
-            finally:
-                gc.enable()
+            return _uncollected(read, data, kind)
         # 4. Items are read one by one.
         items = []
         try:
@@ -233,7 +241,7 @@ _converter.register_structure_hook(Duration, _read_scalar(Duration, Duration.fro
 _converter.register_structure_hook(Autostop, _read_scalar(Autostop, Autostop, frozenset({str, bool})))
 _converter.register_structure_hook(Timestamp, _read_scalar(Timestamp, Timestamp, frozenset({str})))
 for _spelled in (Duration, Autostop):
-    _converter.register_unstructure_hook(_spelled, lambda value: value.wire)
+    _converter.register_unstructure_hook(_spelled, attrgetter("wire"))
 _converter.register_unstructure_hook(Timestamp, str)
 # Registered explicitly, or an enum of strings would be read as a plain string.
 _converter.register_structure_hook(StrEnum, lambda value, kind: kind(value))
@@ -290,24 +298,8 @@ def _careful_reader(kind: type[Model], converter: Converter) -> Read:
 
 @_converter.register_unstructure_hook_factory(_is_model)
 def _write_model(kind: type[Model], converter: Converter) -> Write:
-    base = make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=True, extra=override(omit=True))
+    def writer_of(inside: Any) -> Write | None:
+        write = converter.get_unstructure_hook(inside)
+        return None if write is identity else write
 
-    def write(model: Model) -> Any:
-        data, extra = base(model), model.extra
-        # Almost all models have no unknown keys.
-        if not extra and not isinstance(extra, Kept):
-            return data
-        if isinstance(extra, Kept):
-            # 1. An object that was null is written as null, unless a field has been set since.
-            if extra.was_null and not data:
-                return None
-            # 2. A key that was read in another case is written in the same case.
-            for name, key in extra.spelled.items():
-                if name in data:
-                    data[key] = data.pop(name)
-        # 3. A field that was null and has been set since keeps its new value.
-        for key, value in extra.items():
-            data.setdefault(key, value)
-        return data
-
-    return write
+    return fast_writer(kind, writer_of)
