@@ -3,7 +3,8 @@
 import asyncio
 import os
 import queue
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from attrs import Factory, evolve, frozen
 
 from flyasync.cli.bulk.lines import BulkLines
 from flyasync.cli.bulk.run import run_bulk
@@ -44,18 +46,35 @@ class Notes(StringIO):
         return len(text)
 
 
+@frozen(kw_only=True)
+class HeldPage(LivePage):
+    """A live page whose command begins, and ends, when the tabs are ready: a browser may take seconds to open one."""
+
+    may_begin: Event = Factory(Event)
+    may_end: Event = Factory(Event)
+
+    @asynccontextmanager
+    async def serving(self, note: Callable[[str], None], *, of_many: bool = False) -> AsyncIterator[EventFeed]:
+        async with LivePage.serving(self, note, of_many=of_many) as feed:
+            await asyncio.to_thread(self.may_begin.wait, 30)
+            yield feed
+            await asyncio.to_thread(self.may_end.wait, 30)
+
+
 class Run:
     """A command in a thread of its own, in real time, with a live page."""
 
-    def __init__(self, work: Callable[[Notes], Coroutine[Any, Any, int]]) -> None:
-        self.notes = Notes()
-        self.thread = Thread(target=lambda: asyncio.run(work(self.notes)))
+    def __init__(self, work: Callable[[Notes, HeldPage], Coroutine[Any, Any, int]]) -> None:
+        self.notes, self.held = Notes(), HeldPage(port=0, may_open=False)
+        self.thread = Thread(target=lambda: asyncio.run(work(self.notes, self.held)))
 
     def __enter__(self) -> str:
         self.thread.start()
         return self.notes.lines.get(timeout=20).split("live page: ")[1].strip()
 
     def __exit__(self, *_: object) -> None:
+        self.held.may_begin.set()
+        self.held.may_end.set()
         self.thread.join(timeout=60)
         assert not self.thread.is_alive()
 
@@ -69,9 +88,8 @@ class Rollout(Run):
             builder=builder.with_launch("v2").wait_for(timeout=20).immediate(),
             html=html,
             rehearsal=Rehearsal(capacity={"lhr": 0}, boot=0.5, faults=(Fault(does="crash", region="fra"),)),
-            web=LivePage(port=0, may_open=False),
         )
-        super().__init__(lambda notes: run_deploy(job, Lines(StringIO(), notes)))
+        super().__init__(lambda notes, held: run_deploy(evolve(job, web=held), Lines(StringIO(), notes)))
 
 
 class Bulk(Run):
@@ -79,9 +97,8 @@ class Bulk(Run):
 
     def __init__(self) -> None:
         rows = 'app,image,regions\nshop-0,nginx,"iad,lhr"\nshop-1,nginx,"iad,lhr"\nshop-2,nginx,nrt\n'
-        rehearsal, web = Rehearsal(capacity={"lhr": 1}, boot=0.5), LivePage(port=0, may_open=False)
-        job = bulk_job(rows, at_once=1, rehearsal=rehearsal, web=web)
-        super().__init__(lambda notes: run_bulk(job, BulkLines(StringIO(), notes)))
+        job = bulk_job(rows, at_once=1, rehearsal=Rehearsal(capacity={"lhr": 1}, boot=0.5))
+        super().__init__(lambda notes, held: run_bulk(evolve(job, web=held), BulkLines(StringIO(), notes)))
 
 
 class Served:
@@ -150,11 +167,13 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def watched(browser: Any, saved: Path) -> Tab:
     """Return the tab that has followed a whole deploy; the first half is also in the middle of the run."""
-    with Rollout(saved) as url:
+    run = Rollout(saved)
+    with run as url:
         tab = Tab(browser, url, DESKTOP)
         closed = Tab(browser, url, PHONE)
-        closed.page.get_by_text("planning").or_(closed.page.get_by_text("running")).first.wait_for()
+        closed.page.get_by_text("planning").wait_for()
         closed.page.close()
+        run.held.may_begin.set()
         tab.page.locator("#failure-list li").first.wait_for()
         # In the middle: a failure is known, and the others go on.
         tab.midway = tab.page.locator("#count").inner_text()  # type: ignore[attr-defined]
@@ -162,6 +181,7 @@ def watched(browser: Any, saved: Path) -> Tab:
         late = Tab(browser, url, DESKTOP)
         late.page.locator("#failure-list li").first.wait_for()
         tab.late = late  # type: ignore[attr-defined]
+        run.held.may_end.set()
         tab.page.get_by_text("the command has ended").wait_for(timeout=40_000)
     assert all(request.startswith(url) for request in tab.requests)
     return tab
@@ -263,13 +283,17 @@ def test_without_scripts_the_report_shows_its_timeline(watched: Tab, saved: Path
 
 
 def test_a_bulk_run_shows_every_app_and_those_that_failed_first(browser: Any) -> None:
-    with Bulk() as url:
+    run = Bulk()
+    with run as url:
         tab = Tab(browser, url, DESKTOP)
+        run.held.may_begin.set()
         page, rows = tab.page, tab.page.locator("#app-list li")
         page.locator("#app-list li", has_text="in progress").wait_for()
         assert rows.count() == 3
         page.locator("#failure-list > li", has_text="shop-1").wait_for()
         late = Tab(browser, url, PHONE, "dark")
+        late.page.locator("#app-list li").first.wait_for()
+        run.held.may_end.set()
         for each in (tab, late):
             each.page.get_by_text("the command has ended").wait_for(timeout=20_000)
             assert each.page.locator("#count").inner_text() == "2 of 3 apps done, 1 failed"
