@@ -41,15 +41,15 @@ class Result:
     faults: tuple[str, ...] = ()
 
 
-async def record(strategy: str, day_name: str, seed: int, path: Path) -> bool:
-    """Record one deploy; return whether it failed, with a report."""
+async def record(strategy: str, day_name: str, seed: int, path: Path) -> tuple[bool, str]:
+    """Record one deploy; return whether it failed, with a report, and its token."""
     day = DAYS[day_name]
     async with scene(strategy, day, seed) as (emulator, _, builder, _):
         token = emulator.token if "tokens" in day.options else TOKEN
         retry = RetryPolicy(seed=seed)
         async with FlyClient(token, base_url=emulator.url, retry=retry, timeout=10.0, record=path) as client:
             report, _ = await deployed(builder.with_env(SECRETS), client, day, seed)
-        return report is not None and not report.ok
+        return report is not None and not report.ok, token
 
 
 def one(case: tuple[str, str, int]) -> Result:
@@ -59,10 +59,11 @@ def one(case: tuple[str, str, int]) -> Result:
     random.seed(seed)
     with TemporaryDirectory() as folder:
         path = Path(folder, "deploy.jsonl")
-        if not run_virtual(record(strategy, day, seed, path)):
+        has_failed, token = run_virtual(record(strategy, day, seed, path))
+        if not has_failed:
             return Result(case=name, failed=False)
         text = path.read_text()
-        found = [each for each in (TOKEN, *SECRETS.values(), "hunter2") if each in uncompressed(text)]
+        found = [each for each in (token, *SECRETS.values(), "hunter2") if each in uncompressed(text)]
         start = time.perf_counter()
         replayed = run_virtual(Replay.of(path).run())
         seconds = time.perf_counter() - start
