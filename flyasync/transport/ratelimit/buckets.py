@@ -140,8 +140,8 @@ class _Queue:
                 return on_pause
         return None
 
-    def give_permit(self) -> bool:
-        """Give a permit to the first urgent waiter that is not cancelled; return whether there was one."""
+    def grant_permit(self) -> bool:
+        """Grant a permit to the first urgent waiter that is not cancelled; return whether there was one."""
         while self._urgent:
             waiter, _ = self._urgent.popitem(last=False)
             if not waiter.done():
@@ -218,7 +218,7 @@ class Bucket:
             except BaseException:
                 # 1. Cancelled while waiting: the caller leaves the queue, and the others are not affected.
                 # 2. Cancelled after it was woken but before it ran: it is the front, so it hands over.
-                # 3. Cancelled after it was given a permit: it is not the front, and the permit is not used.
+                # 3. Cancelled after it was granted a permit: it is not the front, and the permit is not used.
                 # 4. Its coroutine was closed: like 1, or like 2 or 3 if it was woken.
                 if waiter.done() and not waiter.cancelled() and not waiter.result():
                     self._pass_on()
@@ -235,7 +235,7 @@ class Bucket:
         try:
             await self._limiter.acquire(self._notify)
             # An urgent caller that came meanwhile gets the permit, and this one waits for the next.
-            while self._queue is not None and not urgent and self._queue.give_permit():
+            while self._queue is not None and not urgent and self._queue.grant_permit():
                 await self._limiter.acquire(self._notify)
             if slot is not None:
                 await (self._hold(slot) if slot.locked() else slot.acquire())
