@@ -36,7 +36,7 @@ function live() {
     write(byId('connection'), 'the command has ended');
     if (page?.fleet.status && events.length <= MOST_REPLAYED) new Slider(page, events);
   });
-  source.onerror = () => write(byId('connection'), `the command does not answer${source.readyState === 2 ? '' : '; trying again'}`);
+  source.onerror = () => write(byId('connection'), `the command does not answer${source.readyState === EventSource.CLOSED ? '' : '; trying again'}`);
   const ticking = setInterval(() => page?.ask(), 1000);
 }
 
