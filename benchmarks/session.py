@@ -46,7 +46,14 @@ CPU, COUNTED, BY_COUNT = "us of CPU", "instructions", "by count"
 
 OF_OBJECTS = "json.loads and plain objects that nothing checks take almost all of that: see the floor's row"
 GOALS = {
-    UNDECODED: [Goal(column=column, at_most=1.25) for column in ("x aiohttp", BY_COUNT)],
+    UNDECODED: [
+        Goal(
+            column="x aiohttp",
+            at_most=1.25,
+            why="by count it is less: many at once, ours take longer for an instruction",
+        ),
+        Goal(column=BY_COUNT, at_most=1.25),
+    ],
     MODELS: [
         *(Goal(column=column, at_most=2, why=OF_OBJECTS) for column in ("x aiohttp", BY_COUNT)),
         Goal(column="x httpx", at_most=0.1, why="the floor is not there either: see its row"),

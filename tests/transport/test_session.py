@@ -212,7 +212,7 @@ async def test_a_reply_that_trickles_in_is_bounded_too() -> None:
     assert took == 40
 
 
-async def test_each_part_of_a_reply_may_take_as_long_as_silence_may_last() -> None:
+async def test_a_reply_that_trickles_in_may_be_silent_before_each_part() -> None:
     async def in_parts(_: bytes, writer: asyncio.StreamWriter) -> None:
         for part in (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", b"nu", b"ll"):
             await asyncio.sleep(1.9)
