@@ -62,7 +62,7 @@ def ended_event(report: DeployReport, *, ok: bool, why: str | None) -> Json:
         for each, row in zip(report.everything, _results(report.everything), strict=True)
     ]
     lost = [row for row in machines if row["lost"]]
-    told = dict.fromkeys(reason for row in lost for reason in row.get("reasons", ()))
+    reasons = dict.fromkeys(reason for row in lost for reason in row.get("reasons", ()))
     requests = (row["request_id"] for row in lost if "request_id" in row)
     return {
         "event": "ended",
@@ -70,7 +70,7 @@ def ended_event(report: DeployReport, *, ok: bool, why: str | None) -> Json:
         "ok": ok,
         "status": str(report.status),
         "seconds": report.seconds,
-        "reasons": [*told][:MOST_REASONS] or ([why] if why else []),
+        "reasons": [*reasons][:MOST_REASONS] or ([why] if why else []),
         "where": ", ".join(dict.fromkeys(row["region"] for row in lost)),
         "request_id": next(requests, report.unseen.request_id if report.unseen else None),
         "ids": [row["machine_id"] for row in lost if "machine_id" in row],
@@ -170,9 +170,9 @@ def _finished(report: DeployReport, at: float) -> Json:
 def _results(machines: Iterable[MachineReport]) -> Iterator[Json]:
     for each in machines:
         failure = each.failure
-        told = [*([failure.message] if failure else []), *map(str, each.refusals)]
-        told += [f"its process: {each.exit}"] if each.exit else []
+        reasons = [*([failure.message] if failure else []), *map(str, each.refusals)]
+        reasons += [f"its process: {each.exit}"] if each.exit else []
         last = each.refusals[-1] if each.refusals else None
         found = failure.request_id if failure else last and last.request_id
         row: Json = {"name": each.name, "result": str(each.result), "machine_id": each.id, "request_id": found}
-        yield {key: value for key, value in {**row, "reasons": told}.items() if value}
+        yield {key: value for key, value in {**row, "reasons": reasons}.items() if value}

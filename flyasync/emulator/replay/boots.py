@@ -19,7 +19,7 @@ _FINAL, _CHECKED = 20.0, 5.0
 
 
 @frozen(kw_only=True)
-class Sight:
+class ObservedState:
     """A machine as one response shows it; `checks` is their worst status, None if there are none or not shown."""
 
     at: float
@@ -58,17 +58,17 @@ def config_of(view: Json) -> Json:
 
 def boots(exchanges: Iterable[Exchange]) -> list[Boot]:
     """Return the boots of all machines that were created, updated or started, in order."""
-    sights: defaultdict[str, list[Sight]] = defaultdict(list)
+    observations: defaultdict[str, list[ObservedState]] = defaultdict(list)
     begun: list[tuple[float, str, Json]] = []
     latest: dict[str, Json] = {}
     for exchange in sorted(exchanges, key=lambda each: each.end):
         for view in machine_views(exchange):
             latest[view["id"]] = view
-            sights[view["id"]].append(_sight(exchange.end, view))
+            observations[view["id"]].append(_observed(exchange.end, view))
         machine_id, action = _machine_of(exchange)
         if exchange.is_success and action == "wait":
             states = [value for name, value in exchange.query if name == "state"]
-            sights[machine_id].append(Sight(at=exchange.end, state=states[0] if len(states) == 1 else ""))
+            observations[machine_id].append(ObservedState(at=exchange.end, state=states[0] if len(states) == 1 else ""))
         elif exchange.is_success and exchange.method == "POST" and action in {"", "start", "restart"}:
             made = exchange.response.get("id") if isinstance(exchange.response, dict) and not machine_id else machine_id
             if made in latest:
@@ -76,7 +76,7 @@ def boots(exchanges: Iterable[Exchange]) -> list[Boot]:
     found = []
     for number, (at, machine_id, view) in enumerate(begun):
         until = next((later for later, other, _ in begun[number + 1 :] if other == machine_id), float("inf"))
-        found.append(_boot(at, view, [each for each in sights[machine_id] if at < each.at <= until]))
+        found.append(_boot(at, view, [each for each in observations[machine_id] if at < each.at <= until]))
     return found
 
 
@@ -108,15 +108,15 @@ def _machine_of(exchange: Exchange) -> tuple[str, str]:
     return ("".join(parts[5:6]), "".join(parts[6:7]))
 
 
-def _sight(at: float, view: Json) -> Sight:
+def _observed(at: float, view: Json) -> ObservedState:
     statuses = [row.get("status") for row in view.get("checks") or ()]
     worst = next((each for each in ("critical", "warning", "passing") if each in statuses), None)
     ends = [(event.get("request") or {}).get("exit_event") or {} for event in view.get("events") or ()]
     crash = next((each.get("exit_code") for each in ends[:3] if each and not each.get("requested_stop")), None)
-    return Sight(at=at, state=view["state"], checks=worst, exit_code=crash)
+    return ObservedState(at=at, state=view["state"], checks=worst, exit_code=crash)
 
 
-def _boot(at: float, view: Json, seen: list[Sight]) -> Boot:
+def _boot(at: float, view: Json, seen: list[ObservedState]) -> Boot:
     up = next((each for each in seen if each.state == "started"), None)
     image = tagged(str(config_of(view).get("image") or ""))
     fault, after = _end(at, up, seen)
@@ -130,7 +130,7 @@ def _boot(at: float, view: Json, seen: list[Sight]) -> Boot:
     )
 
 
-def _end(at: float, up: Sight | None, seen: list[Sight]) -> tuple[str | None, float]:
+def _end(at: float, up: ObservedState | None, seen: list[ObservedState]) -> tuple[str | None, float]:
     """Return the fault that explains how a boot ended, and its seconds."""
     # 1. It failed, its process crashed, or it never got further.
     if failed := next((_FAILED[each.state] for each in seen if each.state in _FAILED), None):
