@@ -8,6 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
+from flyasync.deploy.markup import tag
 from flyasync.deploy.reporting.page_assets import MODULES, STYLES, asset
 from flyasync.errors import InvalidInput
 from flyasync.web.event_feed import EventFeed
@@ -30,22 +31,24 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _TYPES: Final = {"js": "text/javascript", "css": "text/css"}
 
 
-def _page() -> str:
+def _page(notice: str) -> str:
+    above = tag("p", notice) if notice else ""
     styles = "".join(f'<link rel="stylesheet" href="{name}">' for name in STYLES)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>flyasync</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,">{styles}<script type="module" src="main.js"></script></head>
-<body class="live-page"><main><h1 class="unseen">flyasync, live</h1>{asset("live.html")}
+<body class="live-page"><main><h1 class="unseen">flyasync, live</h1>{above}{asset("live.html")}
 <noscript><p>This page is drawn by a script.</p></noscript></main></body></html>
 """
 
 
 class PageServer:
-    """The page, its files, and its events; `path` is the secret part of the URL."""
+    """The page, its files, and its events; `path` is the secret part of the URL, and the `notice` is shown first."""
 
-    def __init__(self, feed: EventFeed) -> None:
+    def __init__(self, feed: EventFeed, notice: str = "") -> None:
         self.feed = feed
+        self.notice = notice
         self.path = f"/{secrets.token_urlsafe(24)}/"
         self.port = 0
 
@@ -76,7 +79,7 @@ class PageServer:
         return await handler(request)
 
     async def _show_page(self, _: web.Request) -> web.Response:
-        return web.Response(text=_page(), content_type="text/html")
+        return web.Response(text=_page(self.notice), content_type="text/html")
 
     async def _show_asset(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -99,12 +102,12 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
 
 
 @asynccontextmanager
-async def serving(feed: EventFeed, port: int = 0) -> AsyncIterator[PageServer]:
+async def serving(feed: EventFeed, port: int = 0, notice: str = "") -> AsyncIterator[PageServer]:
     """Serve the page of a feed until the end of the block, which waits up to 2 s for open pages to be complete.
 
-    Port 0 is any free port. Raises InvalidInput if the port is in use.
+    Port 0 is any free port. The notice is shown first. Raises InvalidInput if the port is in use.
     """
-    server = PageServer(feed)
+    server = PageServer(feed, notice)
     # A page that is closed ends its request, which must not end the deploy; nothing of it is logged.
     runner = web.AppRunner(server.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()

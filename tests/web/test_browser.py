@@ -18,6 +18,7 @@ from flyasync.cli.bulk.lines import BulkLines
 from flyasync.cli.bulk.run import run_bulk
 from flyasync.cli.deploy.job import DeployJob
 from flyasync.cli.deploy.lines import Lines
+from flyasync.cli.deploy.next_steps import LOCAL_NOTICE
 from flyasync.cli.deploy.rehearsal import Rehearsal
 from flyasync.cli.deploy.run import run_deploy
 from flyasync.cli.shared.live_page import LivePage
@@ -54,8 +55,10 @@ class HeldPage(LivePage):
     may_end: Event = Factory(Event)
 
     @asynccontextmanager
-    async def serving(self, note: Callable[[str], None], *, of_many: bool = False) -> AsyncIterator[EventFeed]:
-        async with LivePage.serving(self, note, of_many=of_many) as feed:
+    async def serving(
+        self, note: Callable[[str], None], *, of_many: bool = False, notice: str = ""
+    ) -> AsyncIterator[EventFeed]:
+        async with LivePage.serving(self, note, of_many=of_many, notice=notice) as feed:
             await asyncio.to_thread(self.may_begin.wait, 30)
             yield feed
             await asyncio.to_thread(self.may_end.wait, 30)
@@ -198,6 +201,13 @@ def test_the_page_reports_the_failures_in_the_words_of_the_api(watched: Tab) -> 
     assert watched.faults == []
 
 
+def test_the_tab_and_the_page_name_the_app_its_state_and_the_rehearsal(watched: Tab, saved: Path, browser: Any) -> None:
+    report = Tab(browser, saved.as_uri(), PHONE)
+    for each in (watched.page, report.page):
+        assert each.title() == "✕ web: requirement missed"
+        assert each.get_by_text(LOCAL_NOTICE).is_visible()
+
+
 def test_a_failure_was_shown_while_the_others_went_on(watched: Tab) -> None:
     assert "failed" in watched.midway  # type: ignore[attr-defined]
     assert "4 of 8 done" not in watched.midway  # type: ignore[attr-defined]
@@ -297,6 +307,7 @@ def test_a_bulk_run_shows_every_app_and_those_that_failed_first(browser: Any) ->
         for each in (tab, late):
             each.page.get_by_text("the command has ended").wait_for(timeout=20_000)
             assert each.page.locator("#count").inner_text() == "2 of 3 apps done, 1 failed"
+            assert each.page.get_by_text(LOCAL_NOTICE).is_visible()
             failures = each.page.locator("#failure-list").inner_text()
             assert 'lhr has no room (region): "could not find a candidate host" (HTTP 422' in failures
             assert "shop-1 in lhr · request 01" in failures
@@ -369,7 +380,7 @@ def test_no_text_becomes_markup(browser: Any) -> None:
             assert HOSTILE in tab.page.locator(each).inner_text()
         assert tab.page.locator("img").count() == 0
         assert tab.page.locator("script").count() == 1
-        assert tab.page.title() == "flyasync"
+        assert tab.page.title() == f"✕ {HOSTILE}: running"
         tab.page.close()
     assert tab.faults == []
 

@@ -37,6 +37,14 @@ async def test_the_page_and_its_files_are_served_under_a_strict_policy(server: P
             assert response.headers["Cache-Control"] == "no-store"
 
 
+async def test_a_notice_is_shown_first_and_as_text(server: PageServer, http: ClientSession) -> None:
+    async with serving(EventFeed(), notice="<b>only</b> a rehearsal") as noted:
+        async with http.get(noted.url) as response:
+            assert '</h1><p>&lt;b&gt;only&lt;/b&gt; a rehearsal</p><div id="live"' in await response.text()
+        async with http.get(server.url) as response:
+            assert '</h1><div id="live"' in await response.text()
+
+
 async def test_the_path_cannot_be_guessed_and_differs_each_time(server: PageServer, http: ClientSession) -> None:
     async with serving(EventFeed()) as other:
         assert other.path != server.path

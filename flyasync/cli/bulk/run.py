@@ -19,7 +19,7 @@ from flyasync.cli.bulk.options import BulkOptions
 from flyasync.cli.bulk.results import AppNames, AppResult, BulkProgress
 from flyasync.cli.bulk.summary import BulkInvocation, BulkSummary, changed_text, summary_as_json
 from flyasync.cli.deploy.create_app import AppCreatingBuilder
-from flyasync.cli.deploy.next_steps import Invocation
+from flyasync.cli.deploy.next_steps import LOCAL_NOTICE, Invocation
 from flyasync.cli.deploy.run import show_error_aside
 from flyasync.cli.github.job import GitHubJob
 from flyasync.cli.github.workflow_commands import without_commands
@@ -75,7 +75,8 @@ async def run_bulk(job: BulkJob, display: BulkDisplay) -> int:
         await show_plan(job, display)
         return OK
     loop = asyncio.get_running_loop()
-    serving = job.web.serving(display.note, of_many=True) if job.web else nullcontext()
+    notice = LOCAL_NOTICE if job.rehearsal else ""
+    serving = job.web.serving(display.note, of_many=True, notice=notice) if job.web else nullcontext()
     async with serving as feed, job.client(client_observer(feed)) as fly:
         if feed:
             feed.locate(await listed_regions(fly))

@@ -13,6 +13,8 @@ from flyasync.deploy.reporting.spec_json import RELEASE_COMMAND, SEED_COMMAND, V
 from flyasync.deploy.reporting.status import Status
 
 LOCAL = "local rehearsal: this ran on an emulator; nothing was deployed to Fly.io"
+LOCAL_NOTICE = "Local rehearsal on an emulator: nothing is deployed to Fly.io."
+"""What a page shows during and after a rehearsal."""
 
 
 @frozen(kw_only=True)

@@ -15,7 +15,7 @@ from flyasync.api.client import FlyClient
 from flyasync.cli.deploy.create_app import create_if_missing
 from flyasync.cli.deploy.job import DeployJob
 from flyasync.cli.deploy.lines import Display, JSONLines, Lines, Notes
-from flyasync.cli.deploy.next_steps import Invocation, restated
+from flyasync.cli.deploy.next_steps import LOCAL_NOTICE, Invocation, restated
 from flyasync.cli.deploy.option_rules import check_options
 from flyasync.cli.deploy.options import DeployOptions
 from flyasync.cli.github.job import GitHubJob
@@ -100,9 +100,10 @@ async def run_deploy(job: DeployJob, display: Display) -> int:
     When cancelled, it shows what runs before the cancellation propagates.
     """
     spec = job.spec()  # an invalid spec is refused before a token is needed
-    observer = DisplayObserver(display, job.html)
+    notice = LOCAL_NOTICE if job.rehearsal else ""
+    observer = DisplayObserver(display, job.html, notice)
     try:
-        serving = job.web.serving(display.note) if job.web else nullcontext()
+        serving = job.web.serving(display.note, notice=notice) if job.web else nullcontext()
         async with serving as page, job.client(client_observer(page)) as fly:
             if page or job.html:
                 await observer.draw_on(page, fly)
@@ -152,11 +153,15 @@ async def _planned(job: DeployJob, spec: DeploySpec | None, fly: FlyClient, disp
 
 
 class DisplayObserver:
-    """Passes the events of a deploy on to a display, and to a live page; with `html` it writes the report as a page."""
+    """Passes the events of a deploy on to a display, and to a live page; with `html` it writes the report as a page.
 
-    def __init__(self, display: Display, html: Path | None = None) -> None:
+    The `notice` is shown on that page.
+    """
+
+    def __init__(self, display: Display, html: Path | None = None, notice: str = "") -> None:
         self._display = display
         self._html = html
+        self._notice = notice
         self._events: list[Event] = []
         self._page: EventFeed | None = None
         self._regions: tuple[Region, ...] = ()
@@ -181,7 +186,8 @@ class DisplayObserver:
             return
         # A page that cannot be written changes neither the report nor the exit code.
         try:
-            write_private(self._html, event.report.to_html(self._events, regions=self._regions))
+            page = event.report.to_html(self._events, regions=self._regions, notice=self._notice)
+            write_private(self._html, page)
         except OSError as error:
             self._display.note(f"the page could not be written to {self._html}: {error.strerror}")
         else:

@@ -31,17 +31,19 @@ class LivePage:
         return None if port is None else cls(port=port, may_open=not no_open)
 
     @asynccontextmanager
-    async def serving(self, note: Callable[[str], None], *, of_many: bool = False) -> "AsyncIterator[EventFeed]":
+    async def serving(
+        self, note: Callable[[str], None], *, of_many: bool = False, notice: str = ""
+    ) -> "AsyncIterator[EventFeed]":
         """Serve the page until the end of the block, show its URL, and open it where a person can see it.
 
-        On a page `of_many` apps, the name of a machine has that of its app before it.
+        On a page `of_many` apps, the name of a machine has that of its app before it. The `notice` is shown first.
         """
         from flyasync.web.event_feed import EventFeed
         from flyasync.web.limit_queues import machine_in_app, machine_of
         from flyasync.web.server import serving  # aiohttp's server loads slowly
 
         feed = EventFeed(machine_in_app if of_many else machine_of)
-        async with serving(feed, self.port) as server:
+        async with serving(feed, self.port, notice) as server:
             note(f"live page: {server.url}")
             if self.may_open and sys.stdout.isatty() and has_display(os.environ, sys.platform):
                 import webbrowser  # as slow

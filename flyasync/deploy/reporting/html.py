@@ -47,16 +47,20 @@ class TimelineSegment:
         return f"{self.phase} in {self.region}, {time}" + (f": {self.detail}" if self.detail else "")
 
 
-def page(report: "DeployReport", replay: TimelineReplay | None = None) -> str:
-    """Return a report as one self-contained HTML page, which runs no script except that of the replay."""
+def page(report: "DeployReport", replay: TimelineReplay | None = None, notice: str = "") -> str:
+    """Return a report as one self-contained HTML page, which runs no script except that of the replay.
+
+    The notice is shown first.
+    """
     title = tag("title", f"{report.status.look.sign} {report.app}: {report.status}, launch {report.launch}")
     text = _more("the whole report as text", tag("pre", str(report)))
     shown = replay or TimelineReplay()
+    above = tag("p", notice) if notice else Html()
     style = "".join((asset("looks.css"), asset("report.css"), shown.style))
     scripts = f" script-src {shown.allowed};" if replay else ""
     return (
         f"{_HEAD.format(scripts=scripts)}{title}<style>\n{style}</style></head>\n<body>\n"
-        f"{tag('main', shown.elements, _report(report, 0), text)}\n{shown.script}</body></html>\n"
+        f"{tag('main', above, shown.elements, _report(report, 0), text)}\n{shown.script}</body></html>\n"
     )
 
 

@@ -562,18 +562,19 @@ class DeployReport:
         """Read a report that `to_dict` returned."""
         return structure({key: value for key, value in data.items() if key not in {"ok", "status"}}, cls)
 
-    def to_html(self, events: "Iterable[Event]" = (), *, regions: Iterable[Region] = ()) -> str:
+    def to_html(self, events: "Iterable[Event]" = (), *, regions: Iterable[Region] = (), notice: str = "") -> str:
         """Return a self-contained HTML page: a recording of the deploy on a map, and a timeline of each machine.
 
         The recording needs a script, which is in the page, and which its Content-Security-Policy allows; without
         scripts the page shows the timeline alone. With the `events` that an observer received, the recording also shows
         the plan and its causes. `regions` are those of `fly.platform.regions()`; by default the map has the positions
-        that Fly.io publishes.
+        that Fly.io publishes. The `notice` is a text above the recording and the timeline, such as that it was a
+        rehearsal.
         """
         from flyasync.deploy.reporting.page_events import page_event, recorded_events
 
         recorded = [page_event(event) for event in events] or recorded_events(self)
-        return page(self, TimelineReplay.of(recorded, positions_of(regions)))
+        return page(self, TimelineReplay.of(recorded, positions_of(regions)), notice)
 
     def _repr_html_(self) -> str:
         """Return the report for a notebook: the page without its recording, in a frame that runs no script."""

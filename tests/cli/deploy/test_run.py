@@ -228,6 +228,17 @@ async def test_a_deploy_that_is_cut_off_leaves_its_page_too(streams: Streams, tm
     assert streams.err.getvalue().endswith(f"flyasync: the report as a page: {page}\n")
 
 
+async def test_the_page_of_a_rehearsal_states_that_it_was_one(
+    streams: Streams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsed, real = tmp_path / "rehearsed.html", tmp_path / "real.html"
+    assert await run_deploy(deploy_job("iad", rehearsal=Rehearsal(), html=rehearsed), streams.lines) == 0
+    async with account(monkeypatch):
+        assert await run_deploy(DeployJob(builder=deploy_job("iad").builder, html=real), streams.lines) == 0
+    shown = "<p>Local rehearsal on an emulator: nothing is deployed to Fly.io.</p>"
+    assert (shown in rehearsed.read_text(), "rehearsal" in real.read_text()) == (True, False)
+
+
 async def test_a_page_that_cannot_be_written_any_more_is_told_and_changes_nothing_else(
     streams: Streams, tmp_path: Path
 ) -> None:

@@ -70,6 +70,11 @@ def test_given_regions_are_on_the_map() -> None:
     assert data(page)["positions"]["iad"] == list(positions_of(())["iad"])
 
 
+def test_a_notice_is_shown_first_and_as_text() -> None:
+    assert "<main><p>&lt;b&gt;only&lt;/b&gt; a rehearsal</p><div" in report().to_html(notice="<b>only</b> a rehearsal")
+    assert "<main><div" in report().to_html()
+
+
 def test_a_report_alone_has_the_phases_of_each_machine_in_order() -> None:
     two = report(
         region("iad", machine()), region("lhr", machine("v1-lhr-1", "lhr", moments=moments((2.0, "creating"))))

@@ -76,9 +76,9 @@ export class Page {
   }
 
   drawLists(time) {
-    const isTick = time - this.ticked >= TICK || this.isOver !== Boolean(this.fleet.status);
+    const isTick = time - this.ticked >= TICK || this.status !== this.fleet.status;
     if (isTick) {
-      this.isOver = Boolean(this.fleet.status);
+      this.status = this.fleet.status;
       this.ticked = time;
       this.fleet.settle(this.clock());
       this.apps.draw();
@@ -109,6 +109,7 @@ export class Page {
     byId('plan').hidden = !fleet.plan?.stages.length;
     this.showPlan();
     if (!isTick) return;
+    if (fleet.app) document.title = `${fleet.sign(look)} ${fleet.app}: ${status}`;
     const now = this.clock();
     write(byId('time'), [`${now.toFixed(0)} s`, timeLeft(fleet.remaining, now)].filter(Boolean).join(', '));
   }
