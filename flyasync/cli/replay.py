@@ -87,7 +87,7 @@ def _warnings(replay: "Replay") -> list[str]:
     if replay.recording.ends == "bound":
         found.append("the recording reached its bound, so it can be followed up to that point only")
     elif replay.recording.ends is None:
-        found.append("the recording has no end, so its writer was killed")
+        found.append("the recording has no end, because the command was killed or the file was cut")
     return found
 
 

@@ -219,6 +219,17 @@ def test_a_recording_that_ends_early_is_followed_up_to_there(tmp_path: Path) -> 
     assert "web: ok: 2 of 2 machines up to date" in result.stdout
 
 
+def test_a_recording_without_its_end_may_be_one_of_a_killed_command_or_a_part_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    recorded(path, lambda builder: builder.rolling())
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    result = flyasync("replay", str(path))
+    assert result.exit_code == 10
+    assert "the recording has no end, because the command was killed or the file was cut\n" in result.stderr
+    assert "the recording was cut short before this request" in result.stdout
+
+
 def test_a_file_without_one_fitting_deploy_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "r"
     recorded(path, lambda builder: builder.rolling())
