@@ -39,7 +39,7 @@ def check_image(image: str | None) -> Iterator[Finding]:
         yield Finding(
             "image-missing", "image", f"{image!r} is not an image", 'set one, such as "registry.fly.io/web:v2"'
         )
-    elif any(letter.isspace() for letter in image):
+    elif image.split() != [image]:
         advice = "write registry/repository:tag, without spaces"
         yield Finding("image-spaces", "image", f"{shown(image)} contains spaces", advice)
 
