@@ -230,6 +230,18 @@ def test_a_recording_without_its_end_may_be_one_of_a_killed_command_or_a_part_of
     assert "the recording was cut short before this request" in result.stdout
 
 
+@pytest.mark.parametrize("end", ["", '{"what":"end","reason":"bound"}'], ids=["cut", "bound"])
+def test_a_recording_that_ends_before_the_first_exchange_is_refused(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "r"
+    recorded(path, lambda builder: builder.rolling())
+    lines = path.read_text().splitlines()
+    deploy = next(number for number, line in enumerate(lines) if json.loads(line).get("what") == "deploy")
+    path.write_text("\n".join([*lines[: deploy + 1], end]))
+    result = flyasync("replay", str(path))
+    assert result.exit_code == 2
+    assert "ends before the first exchange of web v2, so there is nothing to replay" in result.output
+
+
 def test_a_file_without_one_fitting_deploy_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "r"
     recorded(path, lambda builder: builder.rolling())

@@ -72,7 +72,13 @@ class Replay:
                 f"{path} has {len(fitting)} such deploys; its deploys are: {names}",
                 command="select one with --app and --launch" if recording.deploys else "record a deploy with --record",
             )
-        return cls(recording, fitting[0])
+        replay = cls(recording, fitting[0])
+        # Its answers would all be those of the emulator, which knows nothing of the fleet.
+        if recording.ends != "closed" and not any(each.at >= replay.deploy.at for each in recording.exchanges):
+            raise InvalidInput(
+                f"{path} ends before the first exchange of {replay.deploy.name}, so there is nothing to replay"
+            )
+        return replay
 
     @property
     def spec(self) -> DeploySpec:
