@@ -315,8 +315,8 @@ def runs(made: Plan, **changes: Any) -> dict[str, MachineRun]:
     }
 
 
-def moment(at: float, phase: Phase = Phase.STARTING) -> list[Moment]:
-    return [Moment(at=at, phase=phase, region="iad")]
+def moment(at: float, phase: Phase = Phase.STARTING) -> tuple[Moment, ...]:
+    return (Moment(at=at, phase=phase, region="iad"),)
 
 
 def test_before_anything_has_happened_all_is_left() -> None:

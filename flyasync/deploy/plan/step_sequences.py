@@ -1,6 +1,7 @@
 """The steps of each action on a machine; pure."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from attrs import evolve
 
@@ -33,16 +34,24 @@ MOVING = frozenset({"created", "creating", "starting", "restarting", "updating",
 """The states of a machine that is about to run."""
 
 
+@lru_cache(maxsize=64)  # all machines of a deploy share these steps
+def _waits(target: str | None, timeout: float, smoke: float | None) -> tuple[Step, ...]:
+    """Return the waits until a machine is started or healthy, and stays so."""
+    if target is None:
+        return ()
+    is_checked = target == "healthy"
+    steps: list[Step] = [AwaitStarted(cause=f"timeout {timeout:g} s")]
+    if is_checked:
+        steps.append(AwaitHealthy(cause="the config has checks"))
+    if smoke:
+        lasting = "checks must keep passing" if is_checked else "no checks, so it must stay up"
+        steps.append(Watch(seconds=smoke, cause=lasting))
+    return tuple(steps)
+
+
 def goal(spec: DeploySpec, config: MachineConfig | None) -> Iterator[Step]:
     """Yield the waits until a machine with this config, which is about to run, reaches its goal."""
-    target = spec.goal_of(config)
-    if target is not None:
-        yield AwaitStarted(cause=f"timeout {spec.timeout:g} s")
-    if target == "healthy":
-        yield AwaitHealthy(cause="the config has checks")
-    if spec.smoke and target is not None:
-        lasting = "checks must keep passing" if target == "healthy" else "no checks, so it must stay up"
-        yield Watch(seconds=spec.smoke, cause=lasting)
+    yield from _waits(spec.goal_of(config), spec.timeout, spec.smoke)
     yield from proof(spec, config)
 
 

@@ -82,7 +82,7 @@ class MachineReport:
         # A machine in a crash loop may be observed as started between two crashes: it does not serve.
         has_crashed = result is Result.FAILED and isinstance(run.error, WaitFailed)
         is_observed = seen is not None and run.desired.name not in observation.unseen
-        loose = tuple(run.made_volumes)
+        loose = run.made_volumes
         if seen:
             # The API returns no config for an unreachable host: the machine may hold any volume created for it.
             held = {mount.volume for mount in seen.config.mounts or ()} if seen.config else set(loose)
@@ -98,16 +98,16 @@ class MachineReport:
             serves=seen is not None and is_observed and serves(seen) and not has_crashed,
             host=machine_host(spec.app, machine.id) if machine else None,
             adopted=run.adopted,
-            refusals=tuple(run.refusals),
+            refusals=run.refusals,
             failure=failure,
             # An earlier failure no longer matters if the machine is as promised in the end.
             exit=None if result.is_as_promised else run.exit,
             logs=() if result.is_as_promised else run.logs,
             volumes=loose,
-            claimed_volumes=tuple(run.claimed_volumes),
+            claimed_volumes=run.claimed_volumes,
             beside=observation.beside(run),
             gone=seen is None and machine is not None,
-            moments=tuple(run.moments),
+            moments=run.moments,
             created_after=run.created_after,
             ready_after=run.ready_after,
         )

@@ -34,6 +34,8 @@ class MachineRun:
     `exit` and `logs` show how its process failed; `old_exit` is how the process ended before the deploy. `taken` counts
     the completed steps. `begun_after` is when its steps last began, in seconds since the deploy began, like the other
     times. From the loop's time `checked_from` on, each of its checks has to pass; `was_healthy` once all have passed.
+
+    What it collects are tuples: most stay empty, and empty lists would take more memory than all other fields.
     """
 
     desired: DesiredMachine
@@ -44,7 +46,7 @@ class MachineRun:
     machine: Machine | None = None
     adopted: bool = False
     in_doubt: bool = False
-    refusals: list[Refusal] = field(factory=list)
+    refusals: tuple[Refusal, ...] = ()
     error: FlyError | None = None
     exit: str | None = None
     old_exit: ExitEvent | None = None
@@ -53,10 +55,10 @@ class MachineRun:
     volume: DesiredVolume | None = None
     volume_id: str | None = None
     source: str | None = None
-    made_volumes: list[str] = field(factory=list)
-    claimed_volumes: list[str] = field(factory=list)
-    beside: list[str] = field(factory=list)
-    moments: list[Moment] = field(factory=list)
+    made_volumes: tuple[str, ...] = ()
+    claimed_volumes: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    moments: tuple[Moment, ...] = ()
     taken: int = 0
     begun_after: float | None = None
     created_after: float | None = None
@@ -100,7 +102,8 @@ class MachineRun:
     def enter(self, phase: Phase, *, at: float, detail: str | None = None, for_command: str | None = None) -> None:
         """Record that it reached a phase at `at`."""
         self.phase = phase
-        self.moments.append(Moment(at=at, phase=phase, region=self.region, detail=detail, for_command=for_command))
+        moment = Moment(at=at, phase=phase, region=self.region, detail=detail, for_command=for_command)
+        self.moments = (*self.moments, moment)
         if phase in {Phase.CREATED, Phase.ADOPTED}:
             self.created_after = at
 
@@ -122,7 +125,7 @@ class MachineRun:
 
     def refuse(self, refusal: Refusal) -> None:
         """Record that a region or a host had no room for it."""
-        self.refusals.append(refusal)
+        self.refusals = (*self.refusals, refusal)
 
     def move(self, region: str) -> None:
         """Record the region where it is created instead."""
@@ -133,7 +136,7 @@ class MachineRun:
     def assign(self, machine: Machine, *, adopted: bool) -> None:
         """Record the created or adopted machine; an earlier machine of the run is added to `beside`."""
         if self.machine and self.machine.id != machine.id:
-            self.beside.append(self.machine.id)
+            self.beside = (*self.beside, self.machine.id)
         self.machine, self.region, self.adopted = machine, machine.region, adopted
 
     def adopt(self, machine: Machine) -> None:
@@ -148,7 +151,7 @@ class MachineRun:
     def win(self, winner: Machine, loser: Machine) -> None:
         """Record which of two racing machines is kept."""
         self.machine = winner
-        self.beside.append(loser.id)
+        self.beside = (*self.beside, loser.id)
 
     def find(self, machine: Machine | None, *, was_there: bool) -> None:
         """Record the machine that the final check found for it; one that `was_there` before the deploy is adopted."""
@@ -173,17 +176,17 @@ class MachineRun:
     def gain_volume(self, volume_id: str) -> None:
         """Record a volume that was created for it."""
         self.volume_id = volume_id
-        self.made_volumes.append(volume_id)
+        self.made_volumes = (*self.made_volumes, volume_id)
 
     def leave_volume(self, *, is_claimed: bool = False) -> None:
         """Record that it leaves its volume, possibly one still claimed; another one is created for it."""
         if self.volume_id and is_claimed:
-            self.claimed_volumes.append(self.volume_id)
+            self.claimed_volumes = (*self.claimed_volumes, self.volume_id)
         self.volume_id = None
 
     def lose_volume(self, volume_id: str) -> None:
         """Record that a volume that was created for it is deleted."""
-        self.made_volumes.remove(volume_id)
+        self.made_volumes = tuple(each for each in self.made_volumes if each != volume_id)
 
     # Waits and failures.
 
@@ -256,17 +259,15 @@ class Observation:
 
         For a run without a machine, search by name and launch tag: a create whose response was lost may have made it.
         """
-        by_id, by_name = self._index
         if run.machine is not None:
-            return by_id.get(run.machine_id)
+            return self._by_id.get(run.machine_id)
         launch = ((run.config and run.config.metadata) or {}).get(LAUNCH, self.launch)
-        named = by_name.get(run.desired.name, ())
+        named = self._by_name.get(run.desired.name, ())
         return next((machine for machine in named if launch in {None, tags(machine).get(LAUNCH)}), None)
 
     def beside(self, run: MachineRun) -> tuple[str, ...]:
         """Return the ids of the machines that were observed beside the one of a run, apart from surplus ones."""
-        by_id, _ = self._index
-        return tuple(each for each in dict.fromkeys(run.beside) if each in by_id and each not in self.surplus)
+        return tuple(each for each in dict.fromkeys(run.beside) if each in self._by_id and each not in self.surplus)
 
     @cached_property
     def surplus(self) -> tuple[str, ...]:
@@ -276,9 +277,14 @@ class Observation:
         return tuple(machine.id for machine in ours if machine.id not in mine)
 
     @cached_property
-    def _index(self) -> tuple[Mapping[str, Machine], Mapping[str, Sequence[Machine]]]:
-        """The observed machines by id and by name; each run looks one up several times."""
-        by_name: dict[str, list[Machine]] = {}
+    def _by_id(self) -> Mapping[str, Machine]:
+        """The observed machines by id; each run looks one up several times."""
+        return {machine.id: machine for machine in self.seen}
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Sequence[Machine]]:
+        """The observed machines by name, for runs without a machine, of which most deploys have none."""
+        named: dict[str, list[Machine]] = {}
         for machine in self.seen:
-            by_name.setdefault(machine.name, []).append(machine)
-        return {machine.id: machine for machine in self.seen}, by_name
+            named.setdefault(machine.name, []).append(machine)
+        return named

@@ -1,7 +1,7 @@
 """Plans how to restore the configs and machines that existed before a deploy; pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
@@ -75,7 +75,7 @@ def restoring(
     *,
     made: frozenset[str],
     settled: frozenset[LaneKey] = frozenset(),
-    volumes: Mapping[str, list[str]] | None = None,
+    volumes: Mapping[str, Sequence[str]] | None = None,
     loose: Iterable[MachineRun] = (),
     widths: Widths | None = None,
 ) -> Plan:

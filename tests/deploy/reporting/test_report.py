@@ -42,7 +42,7 @@ def test_a_machine_that_runs_after_all_shows_no_trouble_from_on_the_way() -> Non
 
 
 def test_a_volume_is_loose_while_the_machine_that_it_was_made_for_does_not_hold_it() -> None:
-    run, machine = ran(made_volumes=["vol_1", "vol_2"])
+    run, machine = ran(made_volumes=("vol_1", "vol_2"))
     assert machine.config is not None
     holding = evolve(machine, config=evolve(machine.config, mounts=(Mount(volume="vol_1", path="/data"),)))
     unknown = evolve(machine, config=None, host_status="unreachable")
@@ -243,7 +243,7 @@ def test_how_to_go_on_is_told_unless_a_rollback_has_gone_back() -> None:
 
 
 def test_a_machine_beside_another_is_told_there_or_as_surplus() -> None:
-    run, first = ran(beside=["m2"])
+    run, first = ran(beside=("m2",))
     second = evolve(first, id="m2")
     seen = Observation(runs=(run,), seen=(first, second))
     for observation, beside, surplus in (

@@ -88,7 +88,7 @@ def test_a_machine_that_is_not_there() -> None:
     refusal = Refusal(region="iad", scope=Scope.REGION, status=422, code="full", message="no room", request_id=None)
     assert result(None) == (Result.NOT_BEGUN, None)
     assert result(None, in_doubt=True) == (Result.UNKNOWN, None)
-    assert result(None, phase=Phase.SKIPPED, refusals=[refusal]) == (Result.SKIPPED, None)
+    assert result(None, phase=Phase.SKIPPED, refusals=(refusal,)) == (Result.SKIPPED, None)
     assert result(None, error=REFUSED, phase=Phase.FAILED) == (Result.FAILED, str(REFUSED))
     assert result(None, machine=machine()) == (Result.FAILED, "the machine no longer exists")
     assert result(None, machine=machine(), error=LOST) == (Result.FAILED, str(LOST))

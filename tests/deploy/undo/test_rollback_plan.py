@@ -197,7 +197,7 @@ def test_volumes_go_with_their_machines_and_alone_where_no_machine_came_to_be() 
     plan = plan_for(wanted, Fleet("web", ()))
     first, second = (MachineRun(desired=track.machine, region="iad") for track in plan.tracks)
     first.machine = machine("app-iad-1", "shop:2", state="failed")
-    first.made_volumes, second.made_volumes = ["vol_1"], ["vol_2"]
+    first.made_volumes, second.made_volumes = ("vol_1",), ("vol_2",)
     assert str(undo(plan, Observation(runs=(first, second), seen=(first.machine,)))) == text("""
         web, undo of launch v2: destroy 1
           1. destroy what the deploy created
