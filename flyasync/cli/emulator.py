@@ -8,7 +8,6 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -95,7 +94,7 @@ class EmulatorOptions(OptionGroup):
 
     def arguments(self) -> dict[str, Any]:
         """Return what to pass to `Emulator`."""
-        return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not None}
+        return {name: value for name in self.field_names if (value := getattr(self, name)) is not None}
 
 
 class ServerOptions(EmulatorOptions):

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -18,7 +17,7 @@ from flyasync.cli.deploy.options import (
     web_option,
 )
 from flyasync.cli.deploy.origin import OriginOptions
-from flyasync.cli.shared.option_groups import OptionGroup, option, titled
+from flyasync.cli.shared.option_groups import OptionGroup, Options, option, titled
 from flyasync.cli.shared.option_types import writable
 
 AT_ONCE = 20
@@ -109,8 +108,7 @@ class BulkOutputOptions(OptionGroup):
     notify: str | None = notify_option()
 
 
-@dataclass(frozen=True, repr=False)
-class BulkOptions:
+class BulkOptions(Options):
     """A command line of `flyasync bulk`; `defaults` are the values of columns for rows that do not state them."""
 
     file: BinaryIO

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import click
 
 from flyasync.cli.shared.completion import groups, machines, region_codes
-from flyasync.cli.shared.option_groups import OptionGroup, option
+from flyasync.cli.shared.option_groups import OptionGroup, Options, option
 from flyasync.cli.shared.option_types import Counts, amount, counts, fallback, pairs, regions, variables, volume, waves
 from flyasync.deploy.plan.strategies.registry import NAMES, strategies
 from flyasync.errors import InvalidInput
@@ -405,8 +404,7 @@ class SuccessOptions(OptionGroup):
         return with_verification(made, self.verify, self.verify_timeout)
 
 
-@dataclass(frozen=True, repr=False)
-class AppOptions:
+class AppOptions(Options):
     """The desired state of one app, and how to reach it."""
 
     config: ConfigOptions
@@ -418,7 +416,10 @@ class AppOptions:
     def of(cls, params: Mapping[str, Any]) -> Self:
         """Return the values that click has read."""
         return cls(
-            ConfigOptions.of(params), RegionOptions.of(params), StrategyOptions.of(params), SuccessOptions.of(params)
+            config=ConfigOptions.of(params),
+            regions=RegionOptions.of(params),
+            change=StrategyOptions.of(params),
+            success=SuccessOptions.of(params),
         )
 
     def applied(self, made: "DeployBuilder") -> "DeployBuilder":

@@ -1,7 +1,6 @@
 """The options of `flyasync deploy`, as one value, declared in the groups and the order of the help."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,7 +9,7 @@ import click
 from flyasync.cli.deploy.app_options import APP_GROUPS, AppOptions, given, stated
 from flyasync.cli.deploy.file_options import FileOptions
 from flyasync.cli.deploy.origin import OriginOptions
-from flyasync.cli.shared.option_groups import OptionGroup, option, titled
+from flyasync.cli.shared.option_groups import OptionGroup, Options, option, titled
 from flyasync.cli.shared.option_types import capacities, faults, writable
 
 if TYPE_CHECKING:
@@ -191,8 +190,7 @@ class RehearsalOptions(OptionGroup):
     )
 
 
-@dataclass(frozen=True, repr=False)
-class DeployOptions:
+class DeployOptions(Options):
     """A command line of `flyasync deploy`."""
 
     app: str | None

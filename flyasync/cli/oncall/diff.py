@@ -1,15 +1,17 @@
 """`flyasync diff`: how the machines of an app differ from one another, and from a fly.toml."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from flyasync.api.client import FlyClient
 from flyasync.cli.shared.client import api_command
 from flyasync.cli.shared.completion import groups as group_names
 from flyasync.cli.shared.output import CommandOutput
 from flyasync.cli.shared.parameters import app_argument
-from flyasync.models.lint.linter import check_app_name, refuse
+
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
 
 EPILOG = """\b
 Examples:
@@ -53,12 +55,13 @@ Exit status: 10 if there is any difference, 0 if there is none, 1 if APP or the 
 )
 @api_command
 async def command(
-    fly: FlyClient, *, app: str, file: Path | None, image: str | None, groups: tuple[str, ...]
+    fly: "FlyClient", *, app: str, file: Path | None, image: str | None, groups: tuple[str, ...]
 ) -> CommandOutput:
     """Show how the machines of APP differ from one another, and from a file."""
+    from flyasync.cli.oncall.comparison import compared
+    from flyasync.models.lint.linter import check_app_name, refuse
+
     refuse(check_app_name(app))
     if image is not None and file is None:
         raise click.UsageError("--image is compared as a part of a file: it needs --config")
-    from flyasync.cli.oncall.comparison import compared  # it loads the planner, which --help does not need
-
     return await compared(fly, app, file=file, image=image, groups=groups)

@@ -1,19 +1,17 @@
 """`flyasync status`: what runs of an app, and what is wrong with it, once or repeatedly."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from flyasync.api.client import FlyClient
-from flyasync.cli.oncall.app_status import read_status
+if TYPE_CHECKING:
+    from flyasync.api.client import FlyClient
 from flyasync.cli.oncall.following import run_until_stopped
-from flyasync.cli.oncall.status_text import StatusOutput, unread_lines
-from flyasync.cli.oncall.watch import watch_display, watched
 from flyasync.cli.shared.client import in_json, show_api
 from flyasync.cli.shared.output import note, show
 from flyasync.cli.shared.parameters import app_argument
 from flyasync.cli.shared.streams import sturdy
-from flyasync.models.lint.linter import check_app_name, refuse
 
 EPILOG = """\b
 Examples:
@@ -41,9 +39,14 @@ command line, 130 after Ctrl-C.
 @in_json
 def command(*, app: str, watch: bool, as_json: bool) -> None:
     """Show the groups, machines, addresses and volumes of APP, machines in trouble first."""
+    from flyasync.cli.oncall.app_status import read_status
+    from flyasync.cli.oncall.status_text import StatusOutput, unread_lines
+    from flyasync.cli.oncall.watch import watch_display, watched
+    from flyasync.models.lint.linter import check_app_name, refuse
+
     refuse(check_app_name(app))
 
-    async def main(fly: FlyClient) -> int:
+    async def main(fly: "FlyClient") -> int:
         show_api(fly)
         if watch:
             return await watched(fly, app, watch_display(sturdy(sys.stdout), as_json=as_json))

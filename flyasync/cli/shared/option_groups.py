@@ -1,7 +1,7 @@
 """Options in groups: each is declared once, as a field of a class, and shown in the help under its group's title."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from inspect import get_annotations
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import click
@@ -23,31 +23,53 @@ def option(*flags: str, **attributes: Any) -> Any:
     The arguments are click's, and `alone` is the value of an option whose value may be omitted.
     """
     made = OptionalValueOption if "alone" in attributes else click.Option
-    return field(metadata={"option": made(list(flags), **attributes)})
+    return made(list(flags), **attributes)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
-class OptionGroup:
-    """The values of some options, as a frozen value; a subclass declares them as fields, under click's names.
+class Options:
+    """A frozen value; a subclass declares its fields, and each has to be passed by keyword.
 
-    They have no repr, since the values of --env and --metadata may be secret.
+    It has no repr, since the values of --env and --metadata may be secret.
     """
 
-    title: ClassVar[str]
+    # Neither attrs nor a standard dataclass: importing the one, and compiling the other, would slow down --help.
+    field_names: ClassVar[tuple[str, ...]] = ()
+    """The names of its fields."""
 
     def __init_subclass__(cls) -> None:
-        # A standard dataclass: importing attrs would slow down --help.
-        dataclass(frozen=True, kw_only=True, repr=False)(cls)
+        cls.field_names += tuple(get_annotations(cls))
+
+    def __init__(self, **values: Any) -> None:
+        if values.keys() != set(self.field_names):
+            raise TypeError(f"{type(self).__name__} needs {', '.join(self.field_names)}, and has {', '.join(values)}")
+        self.__dict__.update(values)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.__dict__.values()))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen")
+
+
+class OptionGroup(Options):
+    """The values of some options; a subclass declares them as fields, under click's names."""
+
+    title = ""
+    """The heading of its options in the help."""
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> Self:
         """Return the values that click has parsed, one for each field."""
-        return cls(**{each.name: params[each.name] for each in fields(cls)})  # type: ignore[arg-type]
+        return cls(**{name: params[name] for name in cls.field_names})
 
     @classmethod
     def options(cls) -> tuple[click.Option, ...]:
         """Return the options, in the order of the help."""
-        return tuple(each.metadata["option"] for each in fields(cls))  # type: ignore[arg-type]
+        return tuple(getattr(cls, name) for name in cls.field_names)
 
 
 def titled(*groups: type[OptionGroup]) -> Groups:

@@ -5,7 +5,7 @@ import pytest
 from flyasync.api.client import FlyClient
 from flyasync.cli.oncall.app_status import AppStatus, MachineStatus, read_status
 from flyasync.cli.oncall.watch import changes
-from flyasync.cli.oncall.watch_page import WatchedPage
+from flyasync.cli.oncall.watched_page import WatchedPage
 from flyasync.errors import NoReplyInTime
 from flyasync.models.config import MachineConfig
 from flyasync.models.machine import Machine
