@@ -16,8 +16,10 @@ from benchmarks.parts.growth_sizes import Cost
 from benchmarks.shared.children import output
 from benchmarks.shared.table import Column, Figure, Goal, Plot, Row, Spread, Table, number
 
-FLAT = 1.25
-"""How much more a machine may cost among the most than among the many with which it is compared."""
+FLAT = 1.1
+"""How much more CPU a machine may cost among the most than among the many with which it is compared."""
+FLAT_MEMORY = 1.25
+"""The same of memory."""
 
 MACHINES = Column(name="machines", form=",")
 CPU = Column(name="us of CPU a machine", form=".0f", is_spread=True)
@@ -52,13 +54,13 @@ ROUNDS = 2
 """How often a size is done that others are set beside; the others are done once."""
 
 WHY_CPU = (
-    "Python looks for cycles among all objects that live, and the more there are, the longer that takes; without that "
-    "search what remains is nearly flat"
+    "Python looks for cycles among all objects that live, and the more there are, the longer that takes; none are made "
+    "here, but 18 objects of each machine live on, and without that search what remains is nearly flat"
 )
 WHY_MEMORY = "what is kept of each machine is the same at every size, but Python reserves memory in steps"
 GOALS = (
     Goal(column=CPU_RATIO.name, at_most=FLAT, why=WHY_CPU),
-    Goal(column=MEMORY_RATIO.name, at_most=FLAT, why=WHY_MEMORY),
+    Goal(column=MEMORY_RATIO.name, at_most=FLAT_MEMORY, why=WHY_MEMORY),
 )
 BEYOND = (
     "more is not deployed here, for that takes minutes: `python -m benchmarks.parts.growth_sizes deploy 10000`, and "
