@@ -27,6 +27,7 @@ from flyasync.deploy.plan.sizing import sized, sizes
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.tally import counted
 from flyasync.errors import InvalidInput
+from flyasync.models.garbage import PausedCollection
 from flyasync.models.image import digest_of, runs, without_digest
 from flyasync.models.machine import GONE, Machine
 
@@ -78,7 +79,8 @@ def _machines_of(spec: DeploySpec, fleet: Fleet, otherwise: str) -> list[Machine
 
 def plan(spec: DeploySpec, fleet: Fleet) -> Plan:
     """Return the plan of the spec's strategy, after the release and seed commands; raises InvalidInput as it does."""
-    made = spec.strategy.plan(spec, fleet)
+    with PausedCollection():
+        made = spec.strategy.plan(spec, fleet)
     if all(isinstance(step, GiveUp) for step in made.steps):
         return made
     # The commands run before any change. If the plan only reports failures, nothing would change after them. Their

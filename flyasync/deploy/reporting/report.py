@@ -22,6 +22,7 @@ from flyasync.deploy.reporting.status import Status
 from flyasync.deploy.reporting.styles import Line, Part, Tone, indented, joined, plain
 from flyasync.deploy.reporting.timeline_replay import TimelineReplay
 from flyasync.errors import DeployFailed, LeaseHeld, NoCapacity, WaitFailed
+from flyasync.models.garbage import PausedCollection
 from flyasync.models.json.codec import omit_if_unset, structure, unstructure
 from flyasync.models.machine import machine_host
 from flyasync.models.redaction import without_passwords
@@ -334,7 +335,8 @@ class DeployReport:
         cancelled: bool = False,
     ) -> "DeployReport":
         """Return the report of all machines of a deploy, from their last observation."""
-        machines = [(run, MachineReport.of(spec, observation, run)) for run in observation.runs]
+        with PausedCollection():
+            machines = [(run, MachineReport.of(spec, observation, run)) for run in observation.runs]
         staying: dict[str, list[MachineReport]] = {}
         leaving: dict[str, list[MachineReport]] = {}
         for run, report in machines:

@@ -16,6 +16,7 @@ from cattrs import ClassValidationError, Converter
 from cattrs.fns import identity
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from flyasync.models.garbage import PausedCollection
 from flyasync.models.json.fast_reader import Read, fast_reader
 from flyasync.models.json.fast_writer import Write, fast_writer
 from flyasync.models.json.field_types import is_leaf, is_list, is_map, is_optional, named, types_of, unless_null
@@ -60,18 +61,9 @@ def structure(data: Any, kind: type[T]) -> T:
 def unstructure(model: Any) -> Any:
     """Convert a model to JSON data: without unset fields, and with the unknown keys that were kept."""
     if isinstance(model, list | tuple) and len(model) >= _LONG and gc.isenabled():
-        return _uncollected(_converter.unstructure, model)
+        with PausedCollection():
+            return _converter.unstructure(model)
     return _converter.unstructure(model)
-
-
-def _uncollected(work: Callable[..., T], *given: Any) -> T:
-    """Return what `work` returns; garbage is not collected while it runs."""
-    # No object is made between the end of the work and the end of the pause, as a collection would walk what was made.
-    gc.disable()
-    try:
-        return work(*given)
-    finally:
-        gc.enable()
 
 
 def register(kind: Any, *, read: Callable[[Any], Any], write: Write | None = None) -> None:
@@ -128,10 +120,11 @@ def _read_list(kind: Any, converter: Converter) -> Read:
                 break
         else:
             return make(data)
-        # 3. A long list is read while garbage collection is paused. The list that paused it resumes it: an inner list
-        # does not end the pause, and concurrent threads that read long lists leave collection enabled at the end.
+        # 3. A long list is read while garbage collection is paused. No object is made between the end of reading and
+        # the end of the pause, as a collection would walk the list.
         if len(data) >= _LONG and gc.isenabled():
-            return _uncollected(read, data, kind)
+            with PausedCollection():
+                return read(data, kind)
         # 4. Items are read one by one.
         items = []
         try:
