@@ -1,11 +1,12 @@
 """What one size of one subject costs, in a process of its own: `python -m benchmarks.parts.growth_sizes SUBJECT SIZE`.
 
-It prints one line of JSON: how many machines there were, the seconds of CPU and the bytes of memory at their peak, both
-without the little that a first run of the same at size 10 takes, which loads what there is to load.
+It prints one line of JSON: how many machines there were, the seconds of CPU, the bytes of memory at their peak, and
+those that are kept at the end, each without the little that a first run of the same at size 10 takes.
 
 - `plan SIZE` is a group of SIZE machines that gets a new image: what to do with each, how long that takes, and the
   report when it is done. No network; machines are made up beforehand, which costs no CPU here, but memory.
-- `deploy SIZE` makes SIZE machines in one app, in virtual time, from the first list to the report.
+- `deploy SIZE` makes SIZE machines in one app, in virtual time, from the first list to the report. What is kept is the
+  report, and what the client still holds then.
 - `apps SIZE` makes SIZE apps of a machine each, 100 apps at once, by one client in virtual time. What is done is
   forgotten by the emulator.
 
@@ -23,6 +24,7 @@ from pathlib import Path
 from attrs import asdict, evolve, frozen
 
 from benchmarks.fleet.simulation import Run as Simulation, simulate
+from benchmarks.shared.usage import reachable
 from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, Machine
 from flyasync.deploy.estimate import CreateRate, estimate
 from flyasync.deploy.plan.fleet import Fleet
@@ -43,11 +45,12 @@ WARM_UP = 10
 
 @frozen
 class Cost:
-    """What so many machines took: seconds of CPU, and bytes of memory at the peak."""
+    """What so many machines took: seconds of CPU, bytes of memory at the peak, and those that are kept if measured."""
 
     machines: int
     cpu: float
     memory: int
+    kept: int | None = None
 
 
 def cost(subject: str, size: int) -> Cost:
@@ -56,8 +59,8 @@ def cost(subject: str, size: int) -> Cost:
     work(min(size, WARM_UP))
     gc.collect()
     before = _status("VmRSS")
-    cpu = work(size)
-    return Cost(size, cpu, max(0, _status("VmHWM") - before))
+    cpu, kept = work(size)
+    return Cost(size, cpu, max(0, _status("VmHWM") - before), kept)
 
 
 def _status(name: str) -> int:
@@ -69,8 +72,12 @@ def _status(name: str) -> int:
 # A decision
 
 
-def plan(machines: int) -> float:
-    """Decide about so many machines, and report them done; gives the seconds of CPU."""
+Spent = tuple[float, int | None]
+"""Seconds of CPU, and the bytes that are kept."""
+
+
+def plan(machines: int) -> Spent:
+    """Decide about so many machines, and report them done."""
     old, new = (_wanted(image, machines) for image in ("nginx:1", "nginx:2"))
     before = tuple(_there(old, machines))
     after = tuple(_updated(new, before))
@@ -82,7 +89,7 @@ def plan(machines: int) -> float:
     cpu = time.process_time() - began
     assert report.ok, shown[:1000]
     assert made.updates == machines
-    return cpu
+    return cpu, None
 
 
 def _wanted(image: str, machines: int) -> DeploySpec:
@@ -133,12 +140,12 @@ def _done(made: Plan, after: tuple[Machine, ...]) -> Observation:
 # Deploys
 
 
-def deploy(machines: int) -> float:
-    """Make so many machines in one app; gives the seconds of CPU."""
+def deploy(machines: int) -> Spent:
+    """Make so many machines in one app."""
     return run_virtual(_deploy(machines))
 
 
-async def _deploy(machines: int) -> float:
+async def _deploy(machines: int) -> Spent:
     regions = CODES[:machines]
     async with (
         Emulator(seed=1, boot=(2.0, 2.0), retired=()) as emulator,
@@ -147,24 +154,25 @@ async def _deploy(machines: int) -> float:
         emulated.create(emulator.world, "web", org_slug="personal", network="")
         counts = {region: len(range(place, machines, len(regions))) for place, region in enumerate(regions)}
         base = DeployBuilder("web").to_regions(*regions).count(**counts).with_image("nginx").require("all")
+        before = reachable(fly)
         began = time.process_time()
         report = await base.execute(fly)
         cpu = time.process_time() - began
         assert report.ok, str(report)[:1000]
         assert len(report.running) == machines
-        return cpu
+        return cpu, reachable(fly, report) - before
 
 
-def apps(count: int) -> float:
-    """Make so many apps; gives the seconds of CPU."""
+def apps(count: int) -> Spent:
+    """Make so many apps."""
     began = time.process_time()
     seen = run_virtual(simulate(Simulation(apps=count, at_once=min(count, AT_ONCE), machines=1)))
     assert not seen.wrong, seen.wrong[:10]
     assert not seen.limited, seen.limited
-    return time.process_time() - began
+    return time.process_time() - began, None
 
 
-SUBJECTS: Mapping[str, Callable[[int], float]] = {"plan": plan, "deploy": deploy, "apps": apps}
+SUBJECTS: Mapping[str, Callable[[int], Spent]] = {"plan": plan, "deploy": deploy, "apps": apps}
 
 
 if __name__ == "__main__":

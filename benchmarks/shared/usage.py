@@ -1,12 +1,15 @@
 """What the processes of a benchmark use of the machine; it reads /proc, so it takes Linux."""
 
 import asyncio
+import gc
 import os
 import resource
+import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
 from attrs import define, field, frozen
 
@@ -44,6 +47,20 @@ def sockets() -> int:
         with suppress(FileNotFoundError):  # the directory that is read here is one of them, and closed by now
             count += str(each.readlink()).startswith("socket:")
     return count
+
+
+def reachable(*roots: object) -> int:
+    """Give the bytes of all objects that can be reached from these, without classes, modules, code and the loop."""
+    shared = (type, ModuleType, FunctionType, BuiltinFunctionType, CodeType, asyncio.AbstractEventLoop)
+    seen: set[int] = set()
+    left, total = list(roots), 0
+    while left:
+        each = left.pop()
+        if id(each) not in seen and not isinstance(each, shared):
+            seen.add(id(each))
+            total += sys.getsizeof(each)
+            left += gc.get_referents(each)
+    return total
 
 
 @frozen
