@@ -36,8 +36,8 @@ def seen(world: World, request: ApiRequest, machines: Iterable[MachineRecord]) -
     then = world.clock - request.behind
     found = []
     for machine in machines:
-        is_own = machine.app == request.app and is_near(world.app(machine.app), request)
-        if machine.visible_at <= world.clock or is_own:
+        is_known = machine.visible_at <= world.clock
+        if is_known or (machine.app == request.app and is_near(world.app(machine.app), request)):
             found.append(world.as_of(machine, then))
     return [record for record in found if record is not None]
 
