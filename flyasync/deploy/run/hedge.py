@@ -113,25 +113,27 @@ class Hedge:
         self, run: MachineRun, waits: "dict[asyncio.Task[str], tuple[Machine, float]]", times: float
     ) -> "asyncio.Task[str] | None":
         """Return the first of the waits that ends well, and add one for each rival; return None if all have failed."""
-        # 1. One of the machines has started: it is the result.
-        # 2. None has, and the last one is late: it gets a rival, unless there are enough or none can be created.
-        # 3. All have failed, before another one was late.
-        may_add = True
-        while pending := [wait for wait in waits if not wait.done()]:
+        is_late, may_add = False, True
+        while True:
+            # 1. One of the machines has started, perhaps while a rival was created: it is the result.
+            if winner := next((wait for wait in waits if wait.done() and not wait.exception()), None):
+                return winner
+            # 2. All have failed, before another one was late.
+            if not (pending := [wait for wait in waits if not wait.done()]):
+                return None
+            # 3. The last one is late: it gets a rival, unless there are enough or none can be created.
+            if is_late:
+                first, _ = next(iter(waits.values()))
+                if rival := await self._rival(run, first, number=len(waits)):
+                    self._await(run, rival, waits)
+                is_late, may_add = False, rival is not None and len(waits) <= MOST_RIVALS
+                continue
             late = [asyncio.create_task(self._boots.late(times))] if may_add else []
             try:
                 await asyncio.wait([*pending, *late], return_when=asyncio.FIRST_COMPLETED)
                 is_late = any(each.done() for each in late)
             finally:
                 await _cancelled(late)
-            if winner := next((wait for wait in waits if wait.done() and not wait.exception()), None):
-                return winner
-            if is_late and not all(wait.done() for wait in waits):
-                first, _ = next(iter(waits.values()))
-                if rival := await self._rival(run, first, number=len(waits)):
-                    self._await(run, rival, waits)
-                may_add = rival is not None and len(waits) <= MOST_RIVALS
-        return None
 
     def _await(
         self, run: MachineRun, machine: Machine, waits: "dict[asyncio.Task[str], tuple[Machine, float]]"

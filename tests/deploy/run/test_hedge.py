@@ -164,6 +164,33 @@ async def test_where_the_late_one_comes_first_after_all_the_rival_goes() -> None
     assert report.ok, str(report)
 
 
+async def test_a_late_one_that_starts_while_its_rival_is_created_is_kept_at_once() -> None:
+    faults = [
+        STUCK,
+        Fault(does="delay", action="createMachine", name="*-hedge", seconds=20),
+        Fault(does="stay_starting", name="*-hedge"),
+    ]
+    hedging = asyncio.Event()
+
+    def observe(event: Event) -> None:
+        if isinstance(event, Progress) and event.phase is Phase.HEDGING:
+            hedging.set()
+
+    async with world(seed=1, boot=BOOT, faults=faults) as (emulator, fly):
+        deploy = asyncio.ensure_future(APP.hedge(3).on_event(observe).execute(fly))
+        await hedging.wait()
+        late = next(machine for machine in emulator.world.machines.values() if machine.name == "app-lhr-2")
+        await fly.machines.stop("web", late.id)
+        await fly.machines.wait("web", late.id, state="stopped")
+        await fly.machines.start("web", late.id)
+        report = await deploy
+        assert there(emulator) == EXACTLY
+    assert report.ok, str(report)
+    kept = next(machine for machine in report.machines if machine.name == "app-lhr-2")
+    at = {moment.phase: moment.at for moment in kept.moments}
+    assert at[Phase.STARTED] - at[Phase.HEDGING] < 22
+
+
 async def test_when_neither_starts_it_fails_and_no_rival_is_left() -> None:
     faults = [Fault(does="stay_starting", name="app-lhr-2*")]
     async with world(seed=1, boot=BOOT, faults=faults) as (emulator, fly):
