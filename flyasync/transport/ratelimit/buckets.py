@@ -83,16 +83,20 @@ class LocalLimiter:
 
     async def acquire(self, _on_remote_pause: Callable[[], None], /) -> None:
         """Wait until one more request may be sent. A cancelled wait uses no permit."""
-        await self._limiter.acquire()
-        while self.paused_until:
-            # The pause may be extended during the sleep, so the remaining time is computed each time.
-            if (left := self.paused_until - _now()) > 0:
-                await asyncio.sleep(left)
-                continue
-            # The API has just returned a 429, so the bucket starts empty, without a burst.
-            self.paused_until = 0.0
-            self._limiter = _aiolimiter(self._rate)
-            await self._limiter.acquire(self._rate.usable)
+        limiter = None
+        # Another caller that waited for the end of the same pause may have emptied the bucket: then start again.
+        while limiter is not self._limiter:
+            limiter = self._limiter
+            await limiter.acquire()
+            while self.paused_until:
+                # The pause may be extended during the sleep, so the remaining time is computed each time.
+                if (left := self.paused_until - _now()) > 0:
+                    await asyncio.sleep(left)
+                    continue
+                # The API has just returned a 429, so the bucket starts empty, without a burst.
+                self.paused_until = 0.0
+                limiter = self._limiter = _aiolimiter(self._rate)
+                await limiter.acquire(self._rate.usable)
 
     def pause(self, seconds: float) -> None:
         """Grant nothing for `seconds`; if there are several pauses, the one that ends last counts."""
@@ -158,8 +162,8 @@ class Bucket:
     """Permits at one rate, first come first served. A 429 can pause them.
 
     The limiter alone would not keep the order of arrival. So only one caller at a time, the front, waits at the
-    limiter, and then hands over to the next in the queue. A cancelled waiter does not use a permit. `key` is the
-    operation and the identifier, for the repr.
+    limiter, and then hands over to the next in the queue. A waiter that is cancelled uses no permit, unless it was just
+    granted one before its turn, as it was urgent. `key` is the operation and the identifier, for the repr.
     """
 
     __slots__ = ("_front", "_key", "_limiter", "_loop", "_queue", "_rate")

@@ -387,6 +387,26 @@ async def test_an_urgent_one_with_a_permit_waits_for_its_slot() -> None:
     assert not slot.locked()
 
 
+async def test_after_a_pause_an_urgent_one_without_its_slot_and_the_front_get_one_permit_each_interval() -> None:
+    bucket, slot, times = Bucket(DEFAULT), asyncio.Semaphore(1), list[float]()
+
+    async def take(*, urgent: bool = False) -> None:
+        await bucket.acquire(urgent=urgent, slot=slot)
+        times.append(now())
+        slot.release()
+
+    tasks = [asyncio.create_task(take()) for _ in range(3)]
+    await asyncio.sleep(0.5)
+    await slot.acquire()
+    tasks.append(asyncio.create_task(take(urgent=True)))
+    await asyncio.sleep(1)
+    bucket.pause(3)
+    await asyncio.sleep(1.5)
+    slot.release()
+    await asyncio.gather(*tasks)
+    assert rounded(times) == [0, 0, 4.5, 5.5]
+
+
 async def test_those_who_come_again_after_a_pause_go_first_and_in_order() -> None:
     line = Line(Bucket(DEFAULT))
     line.bucket.pause(3)
