@@ -41,6 +41,7 @@ def test_a_group_takes_its_own_values_from_those_that_click_has_read() -> None:
 def test_a_group_is_a_value_that_never_shows_itself() -> None:
     colours = Colours(front="hunter2", is_bold=True)
     assert colours == Colours(front="hunter2", is_bold=True)
+    assert hash(colours) == hash(Colours(is_bold=True, front="hunter2"))
     assert "hunter2" not in repr(colours)
     with pytest.raises(AttributeError):
         colours.front = "red"  # type: ignore[misc]
