@@ -56,7 +56,8 @@ class Scripted:
 
     async def send(self, request: Request) -> Any:
         self.asked.append(request)
-        return self.answer if len(self.asked) == 1 else {}
+        answer = self.answer if len(self.asked) == 1 else {}
+        return str(answer).encode() if request.reads == "bytes" else answer
 
 
 def client(sender: Scripted) -> FlyClient:
