@@ -91,7 +91,8 @@ class Hedge:
         if times is None or run.adopted or run.volume_id:
             begun = loop.time()
             await self._until_started(run, first)
-            self._boots.add(loop.time() - begun)
+            if first.state != "started":  # an adopted machine that had started before shows no boot time
+                self._boots.add(loop.time() - begun)
             return
         waits: dict[asyncio.Task[str], tuple[Machine, float]] = {}
         try:

@@ -57,6 +57,17 @@ async def test_a_launch_may_hedge_as_well() -> None:
     assert report.ok, str(report)
 
 
+async def test_adopted_machines_are_not_siblings_that_start_at_once() -> None:
+    launch = DeployBuilder("web").to_regions("iad").with_image("nginx").with_launch("v1").require("all").hedge(3)
+    async with world(seed=1, boot=BOOT) as (emulator, fly):
+        for _ in range(4):
+            report = await launch.count(3).execute(fly)
+            assert report.ok, str(report)
+        report = await launch.count(6).execute(fly)
+        assert total(emulator, "createMachine") == 6
+    assert report.ok, str(report)
+
+
 async def test_a_rival_does_not_wait_for_the_creates_of_all_others() -> None:
     """At one create a second, those of this launch take a minute and more; the stuck ones are among the first."""
     stuck = Fault(does="stay_created", after=3, times=3)
