@@ -56,7 +56,7 @@ ROUNDS = 2
 
 WHY_CPU = (
     "garbage collection, which would find nothing, pauses while plans and reports are made, and the rest runs the same "
-    "code for each machine; it takes longer where the objects do not fit into the caches of the CPU"
+    "code for each machine; it takes longer probably because the objects do not fit into the caches of the CPU"
 )
 WHY_MEMORY = "what is kept of each machine is the same at every size, but Python reserves memory in steps"
 GOALS = (
