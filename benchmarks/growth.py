@@ -55,8 +55,8 @@ ROUNDS = 2
 """How often a size is done that others are set beside; the others are done once."""
 
 WHY_CPU = (
-    "garbage collection, which would find nothing, pauses while plans and reports are made, and the rest runs the same "
-    "code for each machine; it takes longer probably because the objects do not fit into the caches of the CPU"
+    "garbage collection, which would find nothing, pauses while plans and reports are made, but not during a deploy; "
+    "what remains is the same code for each machine, whose objects probably do not fit into the caches of the CPU"
 )
 WHY_MEMORY = "what is kept of each machine is the same at every size, but Python reserves memory in steps"
 GOALS = (

@@ -131,12 +131,12 @@ class FileStore:
                     continue
                 # 3. It is locked.
                 yield file
+                self._released[name] = loop.time()
                 return
             finally:
                 with suppress(OSError):
                     fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough if a forked process has it open
                 os.close(file)
-                self._released[name] = loop.time()
 
 
 @define
