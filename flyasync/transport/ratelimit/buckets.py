@@ -230,7 +230,7 @@ class Bucket:
                 raise
             if has_permit:
                 if slot is not None:
-                    await self._hold(slot)
+                    await self._hold(slot, on_pause)
                 return
         self._front = on_pause
 
@@ -242,23 +242,25 @@ class Bucket:
             while self._queue is not None and not urgent and self._queue.grant_permit():
                 await self._limiter.acquire(self._notify)
             if slot is not None:
-                await (self._hold(slot) if slot.locked() else slot.acquire())
+                await (self._hold(slot, on_pause) if slot.locked() else slot.acquire())
         finally:
             self._pass_on()
 
-    async def _hold(self, slot: asyncio.Semaphore) -> None:
-        """Acquire a slot for the permit just granted, which expires after the rate's `patience`."""
+    async def _hold(self, slot: asyncio.Semaphore, on_pause: OnPause) -> None:
+        """Acquire a slot for the permit just granted, which expires after the rate's `patience`, or by a pause."""
         while True:
             granted = self._loop.time()
             await slot.acquire()
-            # 1. The slot was free in time: the permit is still valid.
-            if self._loop.time() - granted < self._rate.patience:
-                return
-            # 2. Too late, and the bucket has been paused: the slot is released, since others can use it meanwhile.
-            if self._limiter.paused_until > self._loop.time():
+            now = self._loop.time()
+            # 1. The bucket has been paused: the slot is released, since others can use it meanwhile.
+            if (until := self._limiter.paused_until) > now:
                 slot.release()
+                on_pause(until)
                 await self._limiter.acquire(self._notify)
                 continue
+            # 2. The slot was free in time: the permit is still valid.
+            if now - granted < self._rate.patience:
+                return
             # 3. Too late: the call needs another permit. It keeps its slot, since it gets the permit soon.
             try:
                 await self._limiter.acquire(self._notify)

@@ -407,6 +407,33 @@ async def test_after_a_pause_an_urgent_one_without_its_slot_and_the_front_get_on
     assert rounded(times) == [0, 0, 4.5, 5.5]
 
 
+async def test_a_permit_does_not_outlive_a_pause_that_comes_before_its_slot() -> None:
+    bucket, slot, held = Bucket(CREATE), asyncio.Semaphore(0), list[float]()
+    waiting = asyncio.create_task(bucket.acquire(slot=slot, on_pause=held.append))
+    await asyncio.sleep(0.1)
+    bucket.pause(7)
+    await asyncio.sleep(0.1)
+    slot.release()
+    await waiting
+    assert set(rounded(held)) == {7.1}
+    assert rounded([now()]) == [7.1]
+
+
+async def test_an_urgent_one_with_a_permit_hears_of_a_pause_when_it_gets_its_slot() -> None:
+    bucket, slot, held = Bucket(CREATE), asyncio.Semaphore(0), list[float]()
+    await granted(bucket.acquire, 2)
+    front = asyncio.create_task(bucket.acquire())
+    urgent = asyncio.create_task(bucket.acquire(urgent=True, slot=slot, on_pause=held.append))
+    await asyncio.sleep(0.6)
+    bucket.pause(7)
+    await asyncio.sleep(0.1)
+    slot.release()
+    assert not urgent.done()
+    await asyncio.gather(front, urgent)
+    assert rounded(held) == [7.6]
+    assert rounded([now()]) == [8.6]
+
+
 async def test_those_who_come_again_after_a_pause_go_first_and_in_order() -> None:
     line = Line(Bucket(DEFAULT))
     line.bucket.pause(3)
