@@ -20,7 +20,7 @@ from benchmarks.parts.session_server import answering
 from benchmarks.shared import instructions
 from benchmarks.shared.children import ROOT
 from benchmarks.shared.instructions import NotCounted
-from benchmarks.shared.table import Column, Goal, Row, Table, show
+from benchmarks.shared.table import Goal, Row, Table, show
 from benchmarks.start import STARTS
 
 MACHINES = 100
@@ -34,7 +34,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
 COMMANDS = ("from flyasync import FlyClient", "import flyasync", "flyasync --help", "flyasync machines --help")
 """The programs of `start` that are counted."""
 BASE, HERE, RATIO = "base", "this tree", "x base"
-WORST = Goal(column=RATIO, at_most=1.05, why="it takes over 5 % more instructions than before")
+WORST = Goal(f"{RATIO} <= 1.05", "it takes over 5 % more instructions than before")
 SLOWER, IMPOSSIBLE = 1, 2
 
 Counts = Mapping[str, int]
@@ -52,7 +52,7 @@ class Tree:
         if program in SECTIONS:
             words = ["-m", "benchmarks.parts.compare_programs", program, url]
             return dict(zip(SECTIONS[program], instructions.sections(words, self._env, self.root), strict=True))
-        words = ["-c", STARTS[program].program]
+        words = ["-c", STARTS[program]]
         # Its sources are compiled first, as an installed package's are.
         command = [sys.executable, *words]
         subprocess.run(command, check=False, capture_output=True, env=self._env, cwd=self.root)  # noqa: S603
@@ -108,7 +108,7 @@ def verdict(title: str, base: Counts, here: Counts, notes: Sequence[str] = ()) -
     return Table(
         title=title,
         subject="program",
-        columns=[Column(name=BASE, form=",d"), Column(name=HERE, form=",d"), Column(name=RATIO, form=".3f")],
+        columns={BASE: ",d", HERE: ",d", RATIO: ".3f"},
         rows=[
             Row(
                 name=name,

@@ -14,23 +14,21 @@ from attrs import frozen
 
 from benchmarks.parts.decoding_documents import UNKNOWN, listed
 from benchmarks.parts.decoding_rivals import Subject, subjects
-from benchmarks.shared.table import Column, Figure, Goal, Row, Table
-from benchmarks.shared.timing import Taken, alternate, ratio, spread
+from benchmarks.shared.table import Goal, Table, rows
+from benchmarks.shared.timing import alternate, compared
 from flyasync.models.json.codec import unstructure
 
 JSON, IGNORE, ALLOW, FLYASYNC = "json.loads, dicts", "pydantic, extra=ignore", "pydantic, extra=allow", "flyasync"
 KEEPS = "keeps unknown keys"
 BASES = {"x json.loads": JSON, "x pydantic allow": ALLOW, "x pydantic ignore": IGNORE}
 GOAL = Goal(
-    column="x pydantic allow",
-    at_most=0.9,
-    why="objects are dicts first and are read by Python's bytecode then; pydantic goes from bytes to models in Rust",
+    "x pydantic allow <= 0.9",
+    "objects are dicts first and are read by Python's bytecode then; pydantic goes from bytes to models in Rust",
 )
 
 WRITING = Goal(
-    column="x pydantic",
-    at_most=2,
-    why="json.dumps alone takes more than that, of dicts that are there already; orjson in its place comes near",
+    "x pydantic <= 2",
+    "json.dumps alone takes more than that, of dicts that are there already; orjson in its place comes near",
 )
 
 
@@ -61,20 +59,15 @@ def reading(rivals: Sequence[Subject], size: Size, *, with_unknown: bool) -> Tab
     data = listed(size.machines, with_unknown=with_unknown)
     _check(rivals, listed(20, with_unknown=with_unknown))
     taken = alternate({rival.name: _held(rival, data) for rival in rivals}, size.rounds)
-    kept = {rival.name: "yes" if keeps_unknown(rival) else "no" for rival in rivals}
+    figures = compared(taken, "us", size.machines / 1e6, BASES)
+    for rival in rivals:
+        figures[rival.name][KEEPS] = "yes" if keeps_unknown(rival) else "no"
     keys = "an unknown key in each object" if with_unknown else "known keys only"
     return Table(
         title=f"{size.machines:,} machines of {len(data) / size.machines:,.0f} bytes, {keys}: us of CPU for each",
         subject="reader",
-        columns=[*_columns(BASES), Column(name=KEEPS)],
-        rows=[
-            Row(
-                name=rival.name,
-                figures={**_figures(taken, rival.name, size, BASES), KEEPS: kept[rival.name]},
-                goals=[GOAL] if rival.name == FLYASYNC else (),
-            )
-            for rival in rivals
-        ],
+        columns={"us": ".1f", **dict.fromkeys(BASES, ".2f"), KEEPS: ""},
+        rows=rows(figures, {FLYASYNC: [GOAL]}),
         notes=[
             "pydantic's models have the fields of ours and are strict, as ours; moments and durations stay texts.",
             "msgspec makes lists, so its objects are not hashable, and it knows no field to keep unknown keys in.",
@@ -90,19 +83,12 @@ def writing(rivals: Sequence[Subject], size: Size) -> Table:
     bases = {"x json.dumps": JSON, "x pydantic": ALLOW}
     writers = {rival.name: _written(rival, models[rival.name]) for rival in rivals}
     writers[f"{FLYASYNC}, orjson.dumps"] = lambda: orjson.dumps(unstructure(models[FLYASYNC]))
-    taken = alternate(writers, size.rounds)
+    figures = compared(alternate(writers, size.rounds), "us", size.machines / 1e6, bases)
     return Table(
         title=f"{size.machines:,} machines written back: us of CPU for each",
         subject="writer",
-        columns=_columns(bases),
-        rows=[
-            Row(
-                name=name,
-                figures=_figures(taken, name, size, bases),
-                goals=[WRITING] if name.startswith(FLYASYNC) else (),
-            )
-            for name in writers
-        ],
+        columns={"us": ".1f", **dict.fromkeys(bases, ".2f")},
+        rows=rows(figures, {name: [WRITING] for name in writers if name.startswith(FLYASYNC)}),
         notes=[
             "pydantic leaves nulls out, also those it was told; flyasync writes what it was told, and what is unset it",
             "leaves out. msgspec writes every unset field as a null. flyasync collects no garbage meanwhile.",
@@ -142,15 +128,3 @@ def _held(subject: Subject, data: bytes) -> Callable[[], object]:
 
 def _written(subject: Subject, models: object) -> Callable[[], bytes]:
     return lambda: subject.write(models)
-
-
-def _columns(bases: Sequence[str] | dict[str, str]) -> list[Column]:
-    return [
-        Column(name="us", form=".1f", is_spread=True),
-        *(Column(name=base, form=".2f", is_spread=True) for base in bases),
-    ]
-
-
-def _figures(taken: Taken, name: str, size: Size, bases: dict[str, str]) -> dict[str, Figure]:
-    ratios = {column: ratio(taken, name, base) for column, base in bases.items()}
-    return {"us": spread(taken, name, per=size.machines / 1e6), **ratios}

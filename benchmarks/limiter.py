@@ -29,8 +29,8 @@ from benchmarks.parts.limiter_subjects import (
     Subject,
     Turn,
 )
-from benchmarks.shared.table import Column, Goal, Row, Table
-from benchmarks.shared.timing import alternate_tasks, ratio, spread
+from benchmarks.shared.table import Goal, Row, Table, rows
+from benchmarks.shared.timing import alternate_tasks, compared
 from flyasync.testing import run_virtual
 from flyasync.transport.ratelimit.buckets import Buckets
 
@@ -68,30 +68,21 @@ def measure(*, tiny: bool) -> Iterator[Table]:
 def free_turns(size: Size) -> Table:
     """Measure what a turn costs while nobody waits."""
     taken = asyncio.run(_free_turns(size))
-    base = {FLYASYNC.name: AIOLIMITER.name, FLYASYNC_CALLS.name: AIOLIMITER_CALLS.name}
-    goals = {
-        name: [Goal(column=TO_AIOLIMITER, at_most=2, why="each coroutine around the limiter's own costs a part of it")]
-        for name in base
-    }
-    rows = [
-        Row(
-            name=subject.name,
-            figures={
-                "ns": spread(taken, subject.name, per=size.turns / 1e9),
-                TO_AIOLIMITER: ratio(taken, subject.name, base.get(subject.name, AIOLIMITER.name)),
-            },
-            goals=goals.get(subject.name, ()),
-        )
-        for subject in BY_TURN
-    ]
+    to_bare, by_hand = (
+        compared(taken, "ns", size.turns / 1e9, {TO_AIOLIMITER: base.name}) for base in (AIOLIMITER, AIOLIMITER_CALLS)
+    )
+    goal = Goal(f"{TO_AIOLIMITER} <= 2", "each coroutine around the limiter's own costs a part of it")
     return Table(
         title=f"A turn while nobody waits: ns of CPU, {size.turns} turns a round",
         subject="limiter",
-        columns=[
-            Column(name="ns", form=",.0f", is_spread=True),
-            Column(name=TO_AIOLIMITER, form=".2f", is_spread=True),
-        ],
-        rows=rows,
+        columns={
+            "ns": ",.0f",
+            TO_AIOLIMITER: ".2f",
+        },
+        rows=rows(
+            {**to_bare, FLYASYNC_CALLS.name: by_hand[FLYASYNC_CALLS.name]},
+            {name: [goal] for name in (FLYASYNC.name, FLYASYNC_CALLS.name)},
+        ),
         notes=[
             "The ratios are to the bare aiolimiter; with key, place and clock, to aiolimiter with the same by hand.",
             "Goal: what makes a bucket fair and able to pause costs no more than the limiter within it, so 2 with it.",
@@ -123,10 +114,10 @@ def keys_at_rest(size: Size) -> Table:
     """Measure what keys leave behind that were used once."""
     left = {subject: run_virtual(_bytes_for_keys(subject, size.keys)) for subject in BY_KEY}
     goals = [
-        Goal(column=TO_AIOLIMITER, at_most=2, why="a bucket, its pace and its key are objects around the limiter"),
-        Goal(column="20 s later", at_most=1, why="for few keys, what the client has once for all counts too much"),
+        Goal(f"{TO_AIOLIMITER} <= 2", "a bucket, its pace and its key are objects around the limiter"),
+        Goal("20 s later <= 1", "for few keys, what the client has once for all counts too much"),
     ]
-    rows = [
+    shown = [
         Row(
             name=subject.name,
             figures={
@@ -141,12 +132,12 @@ def keys_at_rest(size: Size) -> Table:
     return Table(
         title=f"{size.keys:,} keys that were used once: bytes for each, by tracemalloc",
         subject="limiter",
-        columns=[
-            Column(name="just used", form=",.0f"),
-            Column(name=TO_AIOLIMITER, form=".2f"),
-            Column(name="20 s later", form=",.1f"),
-        ],
-        rows=rows,
+        columns={
+            "just used": ",.0f",
+            TO_AIOLIMITER: ".2f",
+            "20 s later": ",.1f",
+        },
+        rows=shown,
         notes=[
             f"flyasync forgets buckets at rest every {Buckets.SWEEP:g} s; the others keep theirs until told otherwise.",
             "One pyrate-limiter for all keys needs less for each, but while one key waits, so do all the others.",

@@ -37,8 +37,8 @@ from benchmarks.parts.session_subjects import (
     subjects,
 )
 from benchmarks.shared import instructions
-from benchmarks.shared.table import Column, Figure, Goal, Row, Table
-from benchmarks.shared.timing import Taken, alternate_tasks, ratio, spread
+from benchmarks.shared.table import Goal, Row, Table, number
+from benchmarks.shared.timing import Taken, alternate_tasks, compared
 
 BASES = {"x aiohttp": RAW, "x bare": BARE, "x aiohttp+json": RAW_JSON, "x httpx": HTTPX}
 SPREAD = ("x aiohttp", "x httpx")
@@ -47,16 +47,12 @@ CPU, COUNTED, BY_COUNT = "us of CPU", "instructions", "by count"
 OF_OBJECTS = "json.loads and plain objects that nothing checks take almost all of that: see the floor's row"
 GOALS = {
     UNDECODED: [
-        Goal(
-            column="x aiohttp",
-            at_most=1.25,
-            why="by count it is less: many at once, ours take longer for an instruction",
-        ),
-        Goal(column=BY_COUNT, at_most=1.25),
+        Goal("x aiohttp <= 1.25", "by count it is less: many at once, ours take longer for an instruction"),
+        Goal(f"{BY_COUNT} <= 1.25"),
     ],
     MODELS: [
-        *(Goal(column=column, at_most=2, why=OF_OBJECTS) for column in ("x aiohttp", BY_COUNT)),
-        Goal(column="x httpx", at_most=0.1, why="the floor is not there either: see its row"),
+        *(Goal(f"{column} <= 2", OF_OBJECTS) for column in ("x aiohttp", BY_COUNT)),
+        Goal("x httpx <= 0.1", "the floor is not there either: see its row"),
     ],
 }
 
@@ -159,24 +155,19 @@ def table(scene: Scene, taken: Taken, counts: Mapping[str, float]) -> Table:
     return Table(
         title=f"{scene.title}: client CPU of a call",
         subject="client",
-        columns=[
-            Column(name=CPU, form=".0f", is_spread=True),
-            *(Column(name=name, form=".2f", is_spread=name in SPREAD) for name in BASES),
-            Column(name=COUNTED, form=",.0f"),
-            Column(name=BY_COUNT, form=".2f"),
-        ],
-        rows=[_row(taken, counts, subject) for subject in taken],
+        columns={CPU: ".0f", **dict.fromkeys(BASES, ".2f"), COUNTED: ",.0f", BY_COUNT: ".2f"},
+        rows=list(_rows(taken, counts)),
         notes=_above(counts) if counts else [instructions.MISSING],
     )
 
 
-def _row(taken: Taken, counts: Mapping[str, float], subject: str) -> Row:
-    ratios = {name: ratio(taken, subject, base) for name, base in BASES.items()}
-    figures: dict[str, Figure] = {name: found if name in SPREAD else found.median for name, found in ratios.items()}
-    figures |= {CPU: spread(taken, subject, per=1e-6), COUNTED: counts.get(subject)}
-    figures[BY_COUNT] = counts[subject] / counts[RAW] if subject in counts else None
-    goals = [goal for goal in GOALS.get(subject, []) if goal.column != BY_COUNT or counts]
-    return Row(name=subject, figures=figures, goals=goals)
+def _rows(taken: Taken, counts: Mapping[str, float]) -> Iterator[Row]:
+    for subject, figures in compared(taken, CPU, 1e-6, BASES).items():
+        figures |= {name: number(figures[name]) for name in BASES if name not in SPREAD}
+        figures[COUNTED] = counts.get(subject)
+        figures[BY_COUNT] = counts[subject] / counts[RAW] if subject in counts else None
+        goals = [goal for goal in GOALS.get(subject, []) if goal.column != BY_COUNT or counts]
+        yield Row(subject, figures, goals)
 
 
 def _above(counts: Mapping[str, float]) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from benchmarks.shared.table import Column, Row, Table, show
+from benchmarks.shared.table import Row, Table, show
 from flyasync.transport.ratelimit.gcra import State, share, take
 from flyasync.transport.ratelimit.rates import Rate
 from flyasync.transport.ratelimit.shared import CENSUS, SECOND
@@ -83,7 +83,7 @@ def tables() -> Iterator[Table]:
         yield Table(
             title=f"One of {CLIENTS} clients cut off from the store; {rate.per_second:g}/s, bursts of {rate.burst}",
             subject="cut off for",
-            columns=[Column(name=BEYOND, form=",.1f"), Column(name=SENT, form=",d"), Column(name=LOST, form=",d")],
+            columns={BEYOND: ",.1f", SENT: ",d", LOST: ",d"},
             rows=rows,
         )
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 from benchmarks.parts.limiter_subjects import AIOLIMITER, FLYASYNC, PYRATE, TO_AIOLIMITER, Pace, Subject, Turn
-from benchmarks.shared.table import Column, Figure, Goal, Plot, Row, Table, number
-from benchmarks.shared.timing import alternate, ratio, spread
+from benchmarks.shared.table import Goal, Plot, Row, Table
+from benchmarks.shared.timing import alternate, compared
 from flyasync.testing import VirtualTimeLoop, run_virtual
 
 BY_WAITER = [AIOLIMITER, FLYASYNC, PYRATE]
@@ -18,12 +18,12 @@ def waiters(counts: Sequence[int], rounds: int) -> Table:
     return Table(
         title="Waiters for one key at 100/s, all there from the start: us of CPU for each, with the task that waits",
         subject="limiter",
-        columns=[
-            Column(name="waiters", form=",d"),
-            Column(name="us", form=".1f", is_spread=True),
-            Column(name=TO_AIOLIMITER, form=".2f", is_spread=True),
-            Column(name="last / ideal", form=".3f"),
-        ],
+        columns={
+            "waiters": ",d",
+            "us": ".1f",
+            TO_AIOLIMITER: ".2f",
+            "last / ideal": ".3f",
+        },
         rows=[row for count in counts for row in _waiter_rows(count, rounds)],
         notes=["`last / ideal`: when the last one got its turn, over when the rate allows it at the earliest."],
         plot=Plot(
@@ -31,8 +31,6 @@ def waiters(counts: Sequence[int], rounds: int) -> Table:
             along="waiters",
             up="microseconds",
             column="us",
-            series=lambda row: row.name,
-            place=lambda row: number(row.figures["waiters"]),
         ),
     )
 
@@ -49,15 +47,10 @@ def _waiter_rows(count: int, rounds: int) -> Iterator[Row]:
     taken = alternate({subject.name: crowd(subject) for subject in BY_WAITER}, rounds)
     ideal = (count - pace.burst) / pace.per_second
     why = "for few waiters, the line in front costs more than it spares the limiter, which sees one waiter only"
-    goals = [Goal(column=TO_AIOLIMITER, at_most=1, why=why), Goal(column="last / ideal", at_most=1.01)]
-    for subject in BY_WAITER:
-        figures: dict[str, Figure] = {
-            "waiters": count,
-            "us": spread(taken, subject.name, per=count / 1e6),
-            TO_AIOLIMITER: ratio(taken, subject.name, AIOLIMITER.name),
-            "last / ideal": last[subject.name] / ideal,
-        }
-        yield Row(name=subject.name, figures=figures, goals=goals if subject is FLYASYNC else ())
+    goals = [Goal(f"{TO_AIOLIMITER} <= 1", why), Goal("last / ideal <= 1.01")]
+    for name, figures in compared(taken, "us", count / 1e6, {TO_AIOLIMITER: AIOLIMITER.name}).items():
+        figures |= {"waiters": count, "last / ideal": last[name] / ideal}
+        yield Row(name, figures, goals if name == FLYASYNC.name else ())
 
 
 async def _last_of(one: Callable[[Pace], Turn], pace: Pace, count: int) -> float:
@@ -75,11 +68,11 @@ def arrivals(count: int) -> Table:
     return Table(
         title=f"{count:,} who arrive one after the other, at 1,000/s, while the loop is busy with other work",
         subject="limiter",
-        columns=[
-            Column(name="overtaken", form=",d"),
-            Column(name="most places lost", form=",d"),
-            Column(name="last / ideal", form=".3f"),
-        ],
+        columns={
+            "overtaken": ",d",
+            "most places lost": ",d",
+            "last / ideal": ".3f",
+        },
         rows=[_arrival_row(subject, count) for subject in BY_WAITER],
         notes=[
             "`overtaken`: those who got their turn after somebody who came later. Always the same arrivals, by seed.",
@@ -99,7 +92,7 @@ def _arrival_row(subject: Subject, count: int) -> Row:
         "most places lost": most_lost(order),
         "last / ideal": last * BUSY.per_second / (count - BUSY.burst),
     }
-    goals = [Goal(column="overtaken", at_most=0, why="somebody passed the line")]
+    goals = [Goal("overtaken <= 0", "somebody passed the line")]
     return Row(name=subject.name, figures=figures, goals=goals if subject is FLYASYNC else ())
 
 

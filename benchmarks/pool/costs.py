@@ -6,7 +6,6 @@ It is compared with a plain create, and with what one would write without the po
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Any, Literal
 
 from attrs import frozen
@@ -14,7 +13,7 @@ from attrs import frozen
 from benchmarks.pool.seen import APP, GONE
 from benchmarks.pool.worker import SANDBOX
 from benchmarks.shared.served import world
-from benchmarks.shared.table import Column, Goal, Row, Table
+from benchmarks.shared.table import Goal, Row, Table
 from flyasync import AlreadyStarting, FlyClient, MachinePool, WrongState
 from flyasync.testing import run_virtual
 
@@ -70,17 +69,16 @@ def _claim(fly: FlyClient, claims: AsyncExitStack) -> Serve:
     return lambda user: claims.enter_async_context(machines.acquire(user))
 
 
-_requests, _last = partial(Goal, column="requests"), Goal(column="last, s", at_most=1)
 WAYS = (
     Way(name="plain create", before="nothing", serve=_create),
     Way(name="former example", before="nothing", serve=_former),
     Way(name="ensure_running", before="nothing", serve=_ensure),
     Way(name="claim", before="nothing", serve=_claim),
     Way(name="former example", before="of the user", serve=_former),
-    Way(name="ensure_running", before="of the user", serve=_ensure, goals=(_last, Goal(column="creates", at_most=0))),
-    Way(name="claim", before="stopped", serve=_claim, goals=(_requests(at_most=5),)),
-    Way(name="claim", before="suspended", serve=_claim, goals=(_requests(at_most=5),)),
-    Way(name="claim", before="started", serve=_claim, goals=(_requests(at_most=3),)),
+    Way(name="ensure_running", before="of the user", serve=_ensure, goals=(Goal("last, s <= 1"), Goal("creates <= 0"))),
+    Way(name="claim", before="stopped", serve=_claim, goals=(Goal("requests <= 5"),)),
+    Way(name="claim", before="suspended", serve=_claim, goals=(Goal("requests <= 5"),)),
+    Way(name="claim", before="started", serve=_claim, goals=(Goal("requests <= 3"),)),
 )
 
 
@@ -88,14 +86,14 @@ def costs() -> Table:
     return Table(
         title=f"{len(USERS)} users at once: requests of each, without shared lists, and seconds until they have it",
         subject="way",
-        columns=[
-            Column(name="machines before"),
-            Column(name="requests", form=".1f"),
-            Column(name="lists", form="d"),
-            Column(name="creates", form="d"),
-            Column(name="first, s", form=".1f"),
-            Column(name="last, s", form=".1f"),
-        ],
+        columns={
+            "machines before": "",
+            "requests": ".1f",
+            "lists": "d",
+            "creates": "d",
+            "first, s": ".1f",
+            "last, s": ".1f",
+        },
         rows=[run_virtual(_measured(way)) for way in WAYS],
         notes=[f"The emulator has the published limits; a machine starts within {BOOT} s."],
     )

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import pygal
 from pygal.style import CleanStyle
 
-from benchmarks.shared.table import Plot, Spread, Table
+from benchmarks.shared.table import Plot, Table, number
 
 # It leaves a finder for plugins of its own that Python no longer understands, and warns of at each later import.
 sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
@@ -67,8 +67,7 @@ def _without_scripts(root: Element) -> Element:
 def _series(table: Table, plot: Plot) -> dict[str, list[tuple[float, float]]]:
     lines: dict[str, list[tuple[float, float]]] = {}
     for row in table.rows:
-        figure = row.figures.get(plot.column)
-        height = figure.median if isinstance(figure, Spread) else figure
-        if isinstance(height, int | float):
-            lines.setdefault(plot.series(row), []).append((plot.place(row), height))
+        along, height = plot.place(row), number(row.figures.get(plot.column))
+        if along is not None and height is not None:
+            lines.setdefault(plot.series(row), []).append((along, height))
     return lines

@@ -1,17 +1,23 @@
-"""What a benchmark shows: tables of figures, each with the goal it was to reach, for people and for machines."""
+"""What a benchmark shows: a table of figures beside the goals that they are to reach, for people and as JSON.
+
+A column is a name and the format of its figures: `{"seconds": ".1f", "429s": ",d"}`. A goal is a text:
+`Goal("429s <= 0", "why, if it is missed")`.
+"""
 
 import math
+import operator
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from attrs import field, frozen
+from attrs import field, frozen, validators
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as Drawn
 
 WIDTH = 150
+_COMPARED = {"<=": operator.le, ">=": operator.ge}
 
 
 @frozen
@@ -33,67 +39,38 @@ class Spread:
 
 
 Figure = Spread | float | int | str | None
-"""None where a row has nothing to say."""
+"""None where a row has no such figure."""
 
 
-def number(figure: Figure) -> float:
-    """Give a figure as a number: a spread by its median."""
+def number(figure: Figure) -> float | None:
+    """Return a figure as a number, a spread by its median; None if there is none."""
     reached = figure.median if isinstance(figure, Spread) else figure
-    assert isinstance(reached, int | float)
-    return reached
+    return reached if isinstance(reached, int | float) else None
 
 
 def percentile(figures: Sequence[float], hundredth: int) -> float:
-    """Give what so many of a hundred figures, in order, do not exceed."""
+    """Return what so many of a hundred figures, in order, do not exceed."""
     return figures[max(0, math.ceil(len(figures) * hundredth / 100) - 1)]
 
 
-@frozen(kw_only=True)
-class Column:
-    """A column: its name, how its figures are written, and what they count.
-
-    `form` is a format such as `.2f`. A column of spreads has three figures in each row: minimum, median, maximum.
-    """
-
-    name: str
-    form: str = ""
-    is_spread: bool = False
-
-    @property
-    def title(self) -> str:
-        """What stands above it."""
-        return f"{self.name}\nmin median max" if self.is_spread else self.name
-
-    def write(self, figure: Figure) -> str:
-        """Write a figure of this column."""
-        return "-" if figure is None else figure if isinstance(figure, str) else format(figure, self.form)
-
-
-@frozen(kw_only=True)
+@frozen
 class Goal:
-    """What a figure was to be: at most, or at least, so much.
+    """What a figure is to be, such as `ratio <= 1.03`; `why` is printed if it is not."""
 
-    `why` says, should it be missed, why it is; it is printed only then.
-    """
-
-    column: str
-    at_most: float | None = None
-    at_least: float | None = None
+    text: str = field(validator=validators.matches_re(r".+ [<>]= [\d.]+"))
     why: str = ""
 
-    def __str__(self) -> str:
-        bounds = (("<=", self.at_most), (">=", self.at_least))
-        return " ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
+    @property
+    def column(self) -> str:
+        return self.text.rsplit(maxsplit=2)[0]
 
     def is_met(self, figure: Figure) -> bool:
-        """Judge a figure: a spread by its median."""
-        reached = figure.median if isinstance(figure, Spread) else figure
-        if not isinstance(reached, int | float):
-            return False
-        return (self.at_most is None or reached <= self.at_most) and (self.at_least is None or reached >= self.at_least)
+        """Whether a figure reaches it, a spread by its median; what was not measured reaches none."""
+        sign, bound = self.text.split()[-2:]
+        return (reached := number(figure)) is not None and bool(_COMPARED[sign](reached, float(bound)))
 
 
-@frozen(kw_only=True)
+@frozen
 class Row:
     """What was measured of one subject, by column."""
 
@@ -101,25 +78,33 @@ class Row:
     figures: Mapping[str, Figure]
     goals: Sequence[Goal] = ()
 
-    def verdicts(self) -> Iterator[tuple[Goal, bool]]:
-        """Tell of each goal whether it is met."""
-        for goal in self.goals:
-            yield goal, goal.is_met(self.figures.get(goal.column))
+    def checked(self) -> Iterator[tuple[Goal, bool]]:
+        """Yield each goal, and whether it is met."""
+        return ((goal, goal.is_met(self.figures.get(goal.column))) for goal in self.goals)
+
+
+def rows(figures: Mapping[str, Mapping[str, Figure]], goals: Mapping[str, Sequence[Goal]] | None = None) -> list[Row]:
+    """Return a row for each name, with the goals of that name."""
+    return [Row(name, each, (goals or {}).get(name, ())) for name, each in figures.items()]
 
 
 @frozen(kw_only=True)
 class Plot:
-    """A picture of a table: what of it goes along, and what goes up, as one line for each name of rows.
+    """A picture of a table over logarithmic axes: `column` goes up, and `along`, a column too, goes along.
 
-    Both axes are logarithmic. `series` says to which line a row belongs, and `along` what its place on it is.
+    Rows of one name are a line, if `series` does not say otherwise; `place` says where along a row is.
     """
 
     title: str
     along: str
     up: str
     column: str
-    series: Callable[[Row], str]
-    place: Callable[[Row], float]
+    series: Callable[[Row], str] = lambda row: row.name
+    place: Callable[[Row], float | None] = field()
+
+    @place.default
+    def _along(self) -> Callable[[Row], float | None]:
+        return lambda row: number(row.figures[self.along])
 
 
 @frozen(kw_only=True)
@@ -128,71 +113,65 @@ class Table:
 
     title: str
     subject: str
-    columns: Sequence[Column]
+    columns: Mapping[str, str]
     rows: Sequence[Row]
     notes: Sequence[str] = ()
-    plot: Plot | None = field(default=None)
+    plot: Plot | None = None
 
     @property
     def missed(self) -> Iterator[tuple[Row, Goal]]:
         """The goals that are not reached."""
-        return ((row, goal) for row in self.rows for goal, is_met in row.verdicts() if not is_met)
+        return ((row, goal) for row in self.rows for goal, is_met in row.checked() if not is_met)
 
     def as_json(self) -> dict[str, Any]:
-        """Give it as plain JSON: every figure under its column's name."""
-        return {
-            "title": self.title,
-            "rows": [
-                {
-                    self.subject: row.name,
-                    **{column.name: _plain(row.figures.get(column.name)) for column in self.columns},
-                    "goals": [
-                        {"figure": goal.column, "goal": str(goal), "met": is_met, **_why(goal, is_met=is_met)}
-                        for goal, is_met in row.verdicts()
-                    ],
-                }
-                for row in self.rows
-            ],
-            "notes": list(self.notes),
-        }
+        """Return it as plain JSON: every figure under its column's name."""
+        shown = [
+            {
+                self.subject: row.name,
+                **{column: _plain(row.figures.get(column)) for column in self.columns},
+                "goals": [_goal(goal, is_met=is_met) for goal, is_met in row.checked()],
+            }
+            for row in self.rows
+        ]
+        return {"title": self.title, "rows": shown, "notes": list(self.notes)}
 
 
 def _plain(figure: Figure) -> Any:
     return {"min": figure.low, "median": figure.median, "max": figure.high} if isinstance(figure, Spread) else figure
 
 
-def _why(goal: Goal, *, is_met: bool) -> dict[str, str]:
-    return {} if is_met or not goal.why else {"why": goal.why}
+def _goal(goal: Goal, *, is_met: bool) -> dict[str, Any]:
+    why = {} if is_met or not goal.why else {"why": goal.why}
+    return {"figure": goal.column, "goal": goal.text.removeprefix(goal.column).strip(), "met": is_met, **why}
 
 
 def show(table: Table) -> None:
-    """Print a table for people: goals beside the figures, and below it why any was missed."""
-    console = Console(width=WIDTH, highlight=False, markup=False)
-    console.print(_drawn(table))
-    for line in (*table.notes, *_misses(table)):
-        console.print(Padding(line, (0, 0, 0, 2)))
-    sys.stdout.flush()
-
-
-def _misses(table: Table) -> Iterator[str]:
-    """Say why goals are missed, each reason once."""
+    """Print a table for people: goals beside the figures, and below it why any was missed, each reason once."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for row, goal in table.missed:
-        reasons.setdefault((f"{goal.column} {goal}", goal.why or "no reason is known"), []).append(row.name)
-    for (bound, why), rows in reasons.items():
-        yield f"missed {bound} by {', '.join(rows)}: {why}"
+        reasons.setdefault((goal.text, goal.why or "no reason is known"), []).append(row.name)
+    console = Console(width=WIDTH, highlight=False, markup=False)
+    console.print(_drawn(table))
+    misses = (f"missed {bound} by {', '.join(names)}: {why}" for (bound, why), names in reasons.items())
+    for line in (*table.notes, *misses):
+        console.print(Padding(line, (0, 0, 0, 2)))
+    sys.stdout.flush()
 
 
 def _drawn(table: Table) -> Drawn:
     drawn = Drawn(title=table.title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     drawn.add_column(table.subject)
     for column in table.columns:
-        drawn.add_column(column.title, justify="right", no_wrap=True)
-    has_goals = any(row.goals for row in table.rows)
-    if has_goals:
+        is_spread = any(isinstance(row.figures.get(column), Spread) for row in table.rows)
+        drawn.add_column(f"{column}\nmin median max" if is_spread else column, justify="right", no_wrap=True)
+    if has_goals := any(row.goals for row in table.rows):
         drawn.add_column("goal")
     for row in table.rows:
-        figures = [column.write(row.figures.get(column.name)) for column in table.columns]
-        marks = [f"{goal.column} {goal}: {'met' if is_met else 'MISSED'}" for goal, is_met in row.verdicts()]
+        figures = [_written(row.figures.get(column), form) for column, form in table.columns.items()]
+        marks = [f"{goal.text}: {'met' if is_met else 'MISSED'}" for goal, is_met in row.checked()]
         drawn.add_row(row.name, *figures, *(["\n".join(marks)] if has_goals else []))
     return drawn
+
+
+def _written(figure: Figure, form: str) -> str:
+    return "-" if figure is None else figure if isinstance(figure, str) else format(figure, form)

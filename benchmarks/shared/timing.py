@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from benchmarks.shared.table import Spread
+from benchmarks.shared.table import Figure, Spread
 
 Subject = TypeVar("Subject")
 Taken = Mapping[str, Sequence[float]]
@@ -18,7 +18,7 @@ Taken = Mapping[str, Sequence[float]]
 def alternate(
     subjects: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
 ) -> Taken:
-    """Run each subject once a round; `clock` says how many seconds have been used: of the CPU, by this process."""
+    """Run each subject once a round; `clock` returns the seconds used so far: of the CPU, by this process."""
     taken: dict[str, list[float]] = {name: [] for name in subjects}
     for name, subject, is_counted in turns(subjects, rounds):
         began = clock()
@@ -52,11 +52,18 @@ def turns(subjects: Mapping[str, Subject], rounds: int) -> Iterator[tuple[str, S
             yield name, subject, number > 0
 
 
-def spread(taken: Taken, subject: str, *, per: float = 1.0) -> Spread:
-    """Give what `subject` took, for each of `per`."""
-    return Spread.of(seconds / per for seconds in taken[subject])
+def compared(taken: Taken, unit: str, per: float, bases: Mapping[str, str]) -> dict[str, dict[str, Figure]]:
+    """Return the figures of each subject: `unit`, the seconds it took divided by `per`, and its ratio to each base.
 
-
-def ratio(taken: Taken, subject: str, base: str) -> Spread:
-    """Give what `subject` took as a ratio of what `base` took in the same round."""
-    return Spread.of(mine / its for mine, its in zip(taken[subject], taken[base], strict=True))
+    `bases` has the name of a column for each base. A ratio is taken within each round.
+    """
+    return {
+        name: {
+            unit: Spread.of(each / per for each in seconds),
+            **{
+                column: Spread.of(mine / its for mine, its in zip(seconds, taken[base], strict=True))
+                for column, base in bases.items()
+            },
+        }
+        for name, seconds in taken.items()
+    }

@@ -31,7 +31,7 @@ from flyasync import FlyClient, MachineConfig
 
 def test_each_rival_has_its_figures_and_each_goal_its_column() -> None:
     virtual, real, hedged = measure(tiny=True)
-    names = {column.name for column in COLUMNS}
+    names = set(COLUMNS)
     assert [row.name for row in virtual.rows] == [f"{apps}: {name}" for apps in ("1 app", "3 apps") for name in RIVALS]
     assert [row.name for row in real.rows] == [OURS]
     for table in (virtual, real):
@@ -40,7 +40,7 @@ def test_each_rival_has_its_figures_and_each_goal_its_column() -> None:
         assert goals
         assert names >= goals
     assert real.rows[0].figures["started"] == 3
-    assert all(row.figures.keys() == {column.name for column in hedged.columns} for row in hedged.rows)
+    assert all(row.figures.keys() == set(hedged.columns) for row in hedged.rows)
     assert {row.figures["started"] for row in hedged.rows if row.goals} == {row.figures["left"] for row in hedged.rows}
 
 

@@ -8,7 +8,7 @@ def test_each_limiter_has_its_figures_and_each_goal_its_column() -> None:
     tables = list(measure(tiny=True))
     assert len(tables) == 4
     for table in tables:
-        names = {column.name for column in table.columns}
+        names = set(table.columns)
         assert {row.name.split(",")[0] for row in table.rows} == {"aiolimiter", "flyasync", "pyrate-limiter"}
         assert all(row.figures.keys() == names for row in table.rows)
         goals = [goal.column for row in table.rows for goal in row.goals]

@@ -7,10 +7,10 @@ import pytest
 
 from benchmarks.__main__ import NAMES, OTHERS, main
 from benchmarks.shared.picture import draw
-from benchmarks.shared.table import Column, Figure, Goal, Plot, Row, Spread, Table, show
-from benchmarks.shared.timing import alternate, alternate_tasks, ratio, spread
+from benchmarks.shared.table import Figure, Goal, Plot, Row, Spread, Table, show
+from benchmarks.shared.timing import alternate, alternate_tasks, compared
 
-COLUMNS = [Column(name="machines", form=","), Column(name="ms", form=".1f", is_spread=True), Column(name="whose")]
+COLUMNS = {"machines": ",", "ms": ".1f", "whose": ""}
 
 
 def a_row(name: str, machines: int, ms: Spread | None, *goals: Goal) -> Row:
@@ -29,13 +29,12 @@ def test_a_spread_is_the_least_the_middle_and_the_most() -> None:
 @pytest.mark.parametrize(
     ("goal", "figure", "is_met"),
     [
-        (Goal(column="ms", at_most=2), Spread(1, 2, 9), True),
-        (Goal(column="ms", at_most=2), Spread(1, 2.1, 9), False),
-        (Goal(column="ms", at_most=2), 2, True),
-        (Goal(column="ms", at_least=2), 1.9, False),
-        (Goal(column="ms", at_least=1, at_most=2), 1.9, True),
-        (Goal(column="ms", at_most=2), None, False),
-        (Goal(column="ms", at_most=2), "not measured", False),
+        (Goal("ms <= 2"), Spread(1, 2, 9), True),
+        (Goal("ms <= 2"), Spread(1, 2.1, 9), False),
+        (Goal("ms <= 2"), 2, True),
+        (Goal("ms >= 2"), 1.9, False),
+        (Goal("ms <= 2"), None, False),
+        (Goal("ms <= 2"), "not measured", False),
     ],
 )
 def test_a_goal_is_judged_by_the_median_and_nothing_measured_meets_none(
@@ -44,9 +43,15 @@ def test_a_goal_is_judged_by_the_median_and_nothing_measured_meets_none(
     assert goal.is_met(figure) is is_met
 
 
+@pytest.mark.parametrize("text", ["ms", "ms < 2", "ms <= two", "<= 2", "ms <= 2 "])
+def test_a_goal_is_a_column_a_sign_and_a_number(text: str) -> None:
+    with pytest.raises(ValueError, match="must match regex"):
+        Goal(text)
+
+
 def test_a_table_shows_goals_beside_figures_and_why_one_is_missed(capsys: pytest.CaptureFixture[str]) -> None:
-    missed = Goal(column="ms", at_most=1, why="it has [more] to do")
-    show(a_table(a_row("fast", 1000, Spread(1, 2, 3), Goal(column="ms", at_most=2)), a_row("slow", 1, None, missed)))
+    missed = Goal("ms <= 1", "it has [more] to do")
+    show(a_table(a_row("fast", 1000, Spread(1, 2, 3), Goal("ms <= 2")), a_row("slow", 1, None, missed)))
     output = capsys.readouterr().out
     assert "How long [it takes]" in output
     assert "ms <= 2: met" in output
@@ -58,18 +63,18 @@ def test_a_table_shows_goals_beside_figures_and_why_one_is_missed(capsys: pytest
 
 
 def test_a_reason_for_several_misses_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    missed = Goal(column="ms", at_most=1, why="it has more to do")
+    missed = Goal("ms <= 1", "it has more to do")
     show(a_table(a_row("slow", 1, Spread(1, 2, 3), missed), a_row("slower", 1, Spread(2, 3, 4), missed)))
     assert "missed ms <= 1 by slow, slower: it has more to do" in capsys.readouterr().out
 
 
 def test_a_miss_without_a_reason_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    show(a_table(a_row("slow", 1, Spread(1, 2, 3), Goal(column="ms", at_most=1))))
+    show(a_table(a_row("slow", 1, Spread(1, 2, 3), Goal("ms <= 1"))))
     assert "no reason is known" in capsys.readouterr().out
 
 
 def test_a_table_is_plain_json() -> None:
-    goals = (Goal(column="ms", at_most=1, why="too much"), Goal(column="machines", at_least=1, why="never said"))
+    goals = (Goal("ms <= 1", "too much"), Goal("machines >= 1", "never said"))
     table = json.loads(json.dumps(a_table(a_row("slow", 1, Spread(1, 2, 3), *goals)).as_json()))
     (row,) = table["rows"]
     assert row["what"] == "slow"
@@ -87,8 +92,6 @@ def test_a_plot_has_a_line_for_each_series(tmp_path: Path) -> None:
         along="machines",
         up="ms",
         column="ms",
-        series=lambda row: row.name,
-        place=lambda row: float(row.figures["machines"]),  # type: ignore[arg-type]
     )
     rows = [a_row(name, 10**power, Spread(1, power + 1, 9)) for power in range(4) for name in ("ours", "theirs")]
     draw(a_table(*rows, a_row("nobody's", 1, None), plot=plot), tmp_path / "pictures" / "growth.svg")
@@ -122,8 +125,10 @@ async def test_tasks_take_turns_as_well() -> None:
 
 def test_a_ratio_is_taken_round_by_round() -> None:
     taken = {"ours": [1.0, 4.0, 9.0], "raw": [1.0, 2.0, 3.0]}
-    assert ratio(taken, "ours", "raw") == Spread(1, 2, 3)
-    assert spread(taken, "ours", per=2) == Spread(0.5, 2, 4.5)
+    assert compared(taken, "s", 2, {"x raw": "raw"}) == {
+        "ours": {"s": Spread(0.5, 2, 4.5), "x raw": Spread(1, 2, 3)},
+        "raw": {"s": Spread(0.5, 1, 1.5), "x raw": Spread(1, 1, 1)},
+    }
 
 
 def test_what_there_is_not_cannot_be_measured(capsys: pytest.CaptureFixture[str]) -> None:

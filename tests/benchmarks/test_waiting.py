@@ -21,7 +21,7 @@ TOLD = {
 def test_each_way_of_waiting_has_its_figures() -> None:
     (shown,) = measure(tiny=True)
     assert [each.name for each in shown.rows] == [POLLS, LISTS, CHOICE]
-    names = {column.name for column in shown.columns}
+    names = set(shown.columns)
     for each in shown.rows:
         assert each.figures.keys() == names
         assert names.issuperset(goal.column for goal in each.goals)
