@@ -1,7 +1,7 @@
 """A flight simulator for deploys: every strategy against every bad day, in virtual time.
 
 `python -m benchmarks.flight [--seeds N] [--only PATTERN]` flies an update from v1 to v2 of three regions with three
-machines each, usually with one more machine desired in each, on one bad day. Judged by what the emulator holds, not by
+machines each, usually with one more machine desired in each, on one bad day. Checked by what the emulator holds, not by
 what the deploy says:
 
 - agreement: the report is ok exactly when the fleet is as desired, and each machine that it calls running runs v2;
@@ -23,17 +23,17 @@ from fnmatch import fnmatch
 from functools import partial
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
+from benchmarks.parts.flight_checks import Group, Watcher
 from benchmarks.parts.flight_days import DAYS, Day
 from benchmarks.parts.flight_fleets import EACH, NEW, OLD, REGIONS, Found
-from benchmarks.parts.flight_judge import Watcher, judged, up
-from flyasync import Check, DeployBuilder, DeployReport, Emulator, Fault, Finished, FlyClient, FlyError
+from benchmarks.shared import served
+from benchmarks.shared.options import options
+from flyasync import Check, DeployBuilder, DeployReport, Emulator, Finished, FlyClient, FlyError
 from flyasync.testing import run_virtual
 
 GROUP = DeployBuilder("web").to_regions(*REGIONS).wait_for(timeout=60)
-CHECK = Check(type="tcp", port=8080, interval=10, timeout=2)
-OURS = GROUP.with_service(internal_port=8080).with_check("up", CHECK)
 STRATEGIES: dict[str, Callable[[DeployBuilder], DeployBuilder]] = {
     "rolling": lambda base: base.rolling(),
     "canary": lambda base: base.canary(2, soak=10),
@@ -43,7 +43,7 @@ STRATEGIES: dict[str, Callable[[DeployBuilder], DeployBuilder]] = {
 
 
 @frozen(kw_only=True)
-class Verdict:
+class Result:
     """What came of one flight; `faults` are what must not be, and usually empty."""
 
     ok: bool
@@ -52,15 +52,20 @@ class Verdict:
     faults: tuple[str, ...]
 
 
+def ours(grace: int = 0) -> DeployBuilder:
+    """Return the deploy of a fleet of ours, whose check has so many seconds of grace."""
+    check = Check(type="tcp", port=8080, interval=10, timeout=2, grace_period=grace or None)
+    return GROUP.with_service(internal_port=8080).with_check("up", check)
+
+
 @asynccontextmanager
-async def world(seed: int, stale: float, **options: Any) -> AsyncIterator[tuple[Emulator, FlyClient]]:
-    late = [Fault(does="stale", seconds=stale)] if stale else []
-    async with Emulator(seed=seed, latency=(0.02, 0.2), faults=late, **options) as emulator:
-        # Another client than the one that deploys: who creates an app is sent to a node that does not lag.
-        async with FlyClient(emulator.token, base_url=emulator.url) as creator:
-            await creator.apps.create("web", org_slug="personal")
-        async with FlyClient(emulator.token, base_url=emulator.url, timeout=10.0) as fly:
-            yield emulator, fly
+async def world(seed: int, **options: Any) -> AsyncIterator[tuple[Emulator, FlyClient]]:
+    """Serve an app, and a client that did not create it: that would be sent to a node that does not lag."""
+    async with (
+        served.world(seed=seed, latency=(0.02, 0.2), **options) as (emulator, _),
+        FlyClient(emulator.token, base_url=emulator.url, timeout=10.0) as fly,
+    ):
+        yield emulator, fly
 
 
 @asynccontextmanager
@@ -68,55 +73,29 @@ async def scene(
     strategy: str, day: Day, seed: int
 ) -> AsyncIterator[tuple[Emulator, FlyClient, DeployBuilder, Found | None]]:
     """Make the fleet that a deploy finds, and have the bad day begin; every other seed rolls back on failure."""
-    async with world(seed, day.lag, **day.options) as (emulator, client), AsyncExitStack() as stack:
-        if day.fleet is None:
-            report = await OURS.with_image(OLD).count(EACH).immediate().with_launch("v1").execute(client)
-            assert report.ok, str(report)
+    random.seed(seed)  # the jitter of retries
+    async with world(seed, **day.options) as (emulator, client), AsyncExitStack() as stack:
         found = await day.fleet.settle(emulator) if day.fleet else None
-        assert up(emulator) == dict.fromkeys(REGIONS, EACH)
-        check = evolve(CHECK, grace_period=day.grace) if day.grace else CHECK
+        if day.fleet is None:
+            report = await ours().with_image(OLD).count(EACH).immediate().with_launch("v1").execute(client)
+            assert report.ok, str(report)
+        assert Group.of(emulator).up == dict.fromkeys(REGIONS, EACH)
         # What the deploy states besides the image; for a fleet of another tool that is little.
-        stated = day.fleet.states(GROUP) if day.fleet else OURS.with_check("up", check)
+        stated = day.fleet.states(GROUP) if day.fleet else ours(day.grace)
         builder = STRATEGIES[strategy](stated.with_image(NEW).count(day.count)).with_launch("v2")
-        await _strike(emulator, client, day, seed, stack)
+        # The bad day begins.
+        emulator.faults.add(*day.faults)
+        for region in REGIONS if day.loses else ():
+            lost = [each.id for each in emulator.world.machines.values() if each.region == region][: day.loses]
+            await asyncio.gather(*(client.machines.delete("web", id_, force=True) for id_ in lost))
+        await asyncio.sleep(bool(day.loses))  # they are destroyed then
+        if day.is_full:
+            emulator.set_capacity("lhr", EACH)
+        if day.is_leased:
+            other = await stack.enter_async_context(FlyClient(emulator.token, base_url=emulator.url))
+            held = sorted(emulator.world.machines)[seed % (EACH * len(REGIONS))]
+            await stack.enter_async_context(other.leases.hold("web", held, description="another client"))
         yield emulator, client, builder.roll_back_on_failure(seed % 2 == 1), found
-
-
-async def fly(strategy: str, day: Day, seed: int) -> Verdict:
-    """Update a fleet on one bad day, and judge what is left."""
-    async with scene(strategy, day, seed) as (emulator, client, builder, found):
-        watcher = Watcher(emulator, day.count)
-        stop = emulator.on_change(watcher.see)
-        report, error = await deployed(builder, client, day, seed)
-        watcher.see()
-        stop()
-        emulator.faults.clear()
-        await asyncio.sleep(5)  # what is being destroyed is gone then
-        return Verdict(
-            ok=report is not None and report.ok,
-            is_back=report is not None and report.rollback is not None and report.rollback.ok,
-            seconds=report.seconds if report else 0.0,
-            faults=(
-                *judged(emulator, report, error, day, watcher),
-                *watcher.dips(strategy),
-                *(found.harmed(emulator) if found else ()),
-            ),
-        )
-
-
-async def _strike(emulator: Emulator, client: FlyClient, day: Day, seed: int, stack: AsyncExitStack) -> None:
-    emulator.faults.add(*day.faults)
-    for region in REGIONS:
-        lost = [each.id for each in emulator.world.machines.values() if each.region == region][: day.loses]
-        await asyncio.gather(*(client.machines.delete("web", id_, force=True) for id_ in lost))
-    if day.loses:
-        await asyncio.sleep(1)  # they are destroyed then
-    if day.is_full:
-        emulator.set_capacity("lhr", EACH)
-    if day.is_leased:
-        other = await stack.enter_async_context(FlyClient(emulator.token, base_url=emulator.url))
-        held = sorted(emulator.world.machines)[seed % (EACH * len(REGIONS))]
-        await stack.enter_async_context(other.leases.hold("web", held, description="another client"))
 
 
 async def deployed(
@@ -137,10 +116,28 @@ async def deployed(
     return (reports[-1] if reports else None), error
 
 
-def one(strategy: str, day: Day, seed: int) -> Verdict:
-    """Fly once, in a loop of its own."""
-    random.seed(seed)  # the jitter of retries
-    return run_virtual(fly(strategy, day, seed))
+async def fly(strategy: str, day: Day, seed: int) -> Result:
+    """Update a fleet on one bad day, and check what is left."""
+    async with scene(strategy, day, seed) as (emulator, client, builder, found):
+        watcher = Watcher(emulator, strategy, day)
+        stop = emulator.on_change(watcher.see)
+        report, error = await deployed(builder, client, day, seed)
+        watcher.see()
+        stop()
+        emulator.faults.clear()
+        await asyncio.sleep(5)  # what is being destroyed is gone then
+        return Result(
+            ok=report is not None and report.ok,
+            is_back=report is not None and report.rollback is not None and report.rollback.ok,
+            seconds=report.seconds if report else 0.0,
+            faults=(*watcher.wrong(report, error), *(found.harmed(emulator) if found else ())),
+        )
+
+
+def flown(case: tuple[str, str], seeds: int) -> list[Result]:
+    """Fly one case with each seed, in a loop of its own."""
+    strategy, name = case
+    return [run_virtual(fly(strategy, DAYS[name], seed)) for seed in range(seeds)]
 
 
 def main(seeds: int, only: str) -> int:
@@ -148,30 +145,20 @@ def main(seeds: int, only: str) -> int:
     cases = [(strategy, name) for strategy in STRATEGIES for name in DAYS if fnmatch(f"{strategy}/{name}", only)]
     found = 0
     with ProcessPoolExecutor() as pool:
-        for (strategy, name), verdicts in zip(cases, pool.map(partial(_case, seeds=seeds), cases), strict=True):
-            wrong = [(seed, verdict) for seed, verdict in enumerate(verdicts) if verdict.faults]
+        for (strategy, name), results in zip(cases, pool.map(partial(flown, seeds=seeds), cases), strict=True):
+            wrong = [(seed, result) for seed, result in enumerate(results) if result.faults]
             found += len(wrong)
-            well, back = sum(verdict.ok for verdict in verdicts), sum(verdict.is_back for verdict in verdicts)
-            longest = max(verdict.seconds for verdict in verdicts)
             print(
-                f"{strategy:10} {name:20} {len(verdicts):3} flights, {well:3} ok, {back:2} rolled back, "
-                f"{len(wrong):2} wrong, longest {longest:6.1f} s",
+                f"{strategy:10} {name:20} {seeds:3} flights, {sum(each.ok for each in results):3} ok, "
+                f"{sum(each.is_back for each in results):2} rolled back, {len(wrong):2} wrong, "
+                f"longest {max(each.seconds for each in results):6.1f} s",
+                *(f"\n    seed {seed}: {'; '.join(result.faults)}" for seed, result in wrong[:5]),
+                sep="",
                 flush=True,
             )
-            for seed, verdict in wrong[:5]:
-                print(f"    seed {seed}: {'; '.join(verdict.faults)}", flush=True)
     print(f"{found} flights of {len(cases) * seeds} went wrong")
     return found
 
 
-def _case(case: tuple[str, str], *, seeds: int) -> list[Verdict]:
-    strategy, name = case
-    return [one(strategy, DAYS[name], seed) for seed in range(seeds)]
-
-
-def option(name: str, default: str) -> str:
-    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else default
-
-
 if __name__ == "__main__":
-    sys.exit(bool(main(int(option("--seeds", "20")), option("--only", "*"))))
+    sys.exit(bool(main(**vars(options(__doc__, seeds=20, only="*")))))

@@ -18,8 +18,9 @@ from tempfile import TemporaryDirectory
 
 from attrs import frozen
 
-from benchmarks.flight import STRATEGIES, deployed, option, scene
+from benchmarks.flight import STRATEGIES, deployed, scene
 from benchmarks.parts.flight_days import DAYS
+from benchmarks.shared.options import options
 from flyasync import FlyClient, RetryPolicy
 from flyasync.cli.deploy.replay_run import Replay
 from flyasync.testing import run_virtual
@@ -90,7 +91,7 @@ def uncompressed(text: str) -> str:
     return "\n".join([text, *bodies])
 
 
-def main(deploys: int, only: str | None = None) -> int:
+def main(deploys: int, only: str = "") -> int:
     """Record and replay until so many deploys have failed; return how many replays were not the same."""
     cases = ((strategy, day, seed) for seed in count() for day in DAYS for strategy in STRATEGIES)
     results: list[Result] = []
@@ -121,4 +122,4 @@ def only_case(text: str) -> tuple[str, str, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(bool(main(int(option("--deploys", "200")), option("--only", "") or None)))
+    sys.exit(bool(main(**vars(options(__doc__, deploys=200, only="")))))

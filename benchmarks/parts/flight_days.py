@@ -15,16 +15,13 @@ from flyasync.emulator.core.faults import LIMITED, MACHINE
 class Day:
     """The faults in force, and the fleet that the deploy finds: ours, unless another tool has made it.
 
-    `options` are those of the emulator, also in force while the fleet is made.
-
-    Lists lag by `lag` seconds, also while the fleet is made. `grace` is the grace period in seconds of the check that
-    the deploy states for our fleet, and `count` how many machines each region shall have.
-    `loses` is how many machines of each region another client destroys just before the deploy.
+    `options` are those of the emulator, also in force while the fleet is made. `grace` is the grace period in seconds
+    of the check that the deploy states for our fleet, and `count` how many machines each region shall have. Just before
+    the deploy another client destroys so many machines of each region as it `loses`.
     """
 
     faults: Sequence[Fault] = ()
     options: Mapping[str, Any] = Factory(dict)
-    lag: float = 0.0
     fleet: Fleet | None = None
     grace: int = 0
     count: int = EACH + 1
@@ -36,16 +33,13 @@ class Day:
     @property
     def may_leave_leases(self) -> bool:
         """Whether a lease may stay until it expires: one of another client, or one whose release may fail."""
-        requests = (each for each in self.faults if each.does not in MACHINE | {"repeat"} and each.does not in LIMITED)
-        return (
-            self.is_leased
-            or "tokens" in self.options
-            or any(fnmatch("machinesReleaseLease", each.action) for each in requests)
-        )
+        of_requests = (each for each in self.faults if each.does not in {*MACHINE, "repeat", *LIMITED})
+        fails = any(fnmatch("machinesReleaseLease", each.action) for each in of_requests)
+        return self.is_leased or "tokens" in self.options or fails
 
 
 def _requests(does: str, **options: Any) -> list[Fault]:
-    """Strike a quarter of all requests about machines: creates, updates, waits, leases, lists, all of them."""
+    """Strike a quarter of all requests about machines: creates, updates, waits, leases, lists."""
     return [Fault(does=does, action="*achine*", probability=0.25, **options)]
 
 
@@ -54,10 +48,13 @@ def _new(does: str, **options: Any) -> list[Fault]:
     return [Fault(does=does, image="*:2*", **options)]
 
 
-_HOST_FULL = {
-    "error": "aborted: could not reserve resource for machine: insufficient memory available to fulfill request on "
-    "the current host"
-}
+def _late(seconds: float) -> dict[str, Any]:
+    """Have lists lag, also while the fleet is made."""
+    return {"faults": [Fault(does="stale", seconds=seconds)]}
+
+
+_NO_MEMORY = "insufficient memory available to fulfill request on the current host"
+_HOST_FULL = {"error": f"aborted: could not reserve resource for machine: {_NO_MEMORY}"}
 FULL = [Fault(does="refuse", action="updateMachine", probability=0.5, status=409, body=_HOST_FULL)]
 NO_PASS = _new("checks_never_pass", times=1)
 TWICE = [*_requests("repeat", seconds=0.5), *_requests("repeat_after", seconds=2.0)]
@@ -78,11 +75,11 @@ DAYS: dict[str, Day] = {
     "answers lost": Day(faults=_requests("lose_answer")),
     "sent twice": Day(faults=_requests("repeat", seconds=0.5)),
     "sent again later": Day(faults=_requests("repeat_after", seconds=2.0)),
-    "late and twice": Day(lag=3.0, faults=TWICE),
-    "lists 3 s late": Day(lag=3.0),
-    "lists 8 s late": Day(lag=8.0),
+    "late and twice": Day(options=_late(3), faults=TWICE),
+    "lists 3 s late": Day(options=_late(3)),
+    "lists 8 s late": Day(options=_late(8)),
     "nodes lag": Day(options={"lag": (1.0, 6.0)}),
-    "lists late, no pass": Day(lag=8.0, faults=NO_PASS),
+    "lists late, no pass": Day(options=_late(8), faults=NO_PASS),
     "token expires": Day(faults=[Fault(does="token_expired", after=60)]),
     "token of another app": Day(faults=[Fault(does="token_forbidden", action="updateMachine", after=1)]),
     "token with a term": Day(options={"tokens": [AcceptedToken("fm2_a", expires=60.0)]}),
@@ -111,18 +108,18 @@ DAYS: dict[str, Day] = {
     "cancelled": Day(is_cancelled=True),
     "web": Day(fleet=WEB),
     "web, no pass": Day(fleet=WEB, faults=NO_PASS),
-    "web, late and twice": Day(fleet=WEB, lag=3.0, faults=TWICE),
+    "web, late and twice": Day(fleet=WEB, options=_late(3), faults=TWICE),
     "web, answers lost": Day(fleet=WEB, faults=_requests("lose_answer")),
     "web, host full": Day(fleet=WEB, faults=FULL),
     "web, cancelled": Day(fleet=WEB, is_cancelled=True),
     "workers": Day(fleet=WORKERS),
     "workers, no pass": Day(fleet=WORKERS, faults=NO_PASS),
-    "workers, lists late": Day(fleet=WORKERS, lag=8.0),
+    "workers, lists late": Day(fleet=WORKERS, options=_late(8)),
     "volumes": Day(fleet=VOLUMES),
     "volumes, crashes": Day(fleet=VOLUMES, faults=_new("crash", seconds=1.0, exit_code=3, probability=0.1)),
     "volumes linger": Day(fleet=VOLUMES, options={"linger": (3.0, 20.0)}, loses=1),
     "volumes stay claimed": Day(fleet=VOLUMES, faults=[Fault(does="volume_lingers", seconds=300.0)], loses=1),
-    "volumes twice": Day(fleet=VOLUMES, lag=3.0, faults=[*TWICE, *VOLUMES_TWICE]),
+    "volumes twice": Day(fleet=VOLUMES, options=_late(3), faults=[*TWICE, *VOLUMES_TWICE]),
     "asleep": Day(fleet=ASLEEP),
     "asleep, no pass": Day(fleet=ASLEEP, faults=NO_PASS),
     "all asleep": Day(fleet=ALL_ASLEEP, count=EACH),

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from http import HTTPStatus
 from itertools import product
 from typing import Any
 
@@ -12,24 +11,16 @@ from attrs import Factory, evolve, frozen
 
 from flyasync import Check, DeployBuilder, Emulator
 from flyasync.emulator.core.records import MachineRecord
+from flyasync.models.diff import written
+from flyasync.models.image import without_digest
 
 Json = dict[str, Any]
+Path = tuple[str | int, ...]
 
 REGIONS = ("iad", "lhr", "nrt")
 EACH = 3
 """How many machines of the group each region has."""
-
-GONE = frozenset({"destroying", "destroyed"})
 OLD, NEW = "shop:1", "shop:2"
-
-_FLYCTL = {
-    "fly_platform_version": "v2",
-    "fly_process_group": "app",
-    "fly_release_id": "kv0WzLjYyGxq5",
-    "fly_release_version": "7",
-    "fly_flyctl_version": "0.3.150",
-}
-_GUEST = {"cpu_kind": "shared", "cpus": 2, "memory_mb": 1024}
 
 
 @frozen(kw_only=True)
@@ -54,31 +45,32 @@ class Fleet:
         """
         headers = {"Authorization": f"Bearer {emulator.token}"}
         async with aiohttp.ClientSession(emulator.url, headers=headers, raise_for_status=True) as api:
+
+            async def post(to: str, **body: Any) -> Any:
+                async with api.post(f"/v1/apps/web/{to}", json=body) as response:
+                    return await response.json() if response.content_length else None
+
             for region, number in product(REGIONS, range(EACH)):
                 config = deepcopy(self.member)
                 if self.volume:
-                    volume = await _post(api, "volumes", name=self.volume, region=region, size_gb=3)
-                    config["mounts"] = [{**config["mounts"][0], "volume": volume["id"]}]
-                await _post(api, "machines", name=f"{region}-{number}-old", region=region, config=config)
+                    volume = await post("volumes", name=self.volume, region=region, size_gb=3)
+                    config["mounts"][0]["volume"] = volume["id"]
+                await post("machines", name=f"{region}-{number}-old", region=region, config=config)
                 await asyncio.sleep(1)  # as the limits demand
             members = list(emulator.world.machines.values())
             for name, config in self.beside.items():
                 own = {**config, "standbys": [members[0].id]} if "standbys" in config else config
-                await _post(api, "machines", name=name, region="iad", config=own, skip_launch=_is_apart(config))
+                await post("machines", name=name, region="iad", config=own, skip_launch=_is_apart(config))
                 await asyncio.sleep(1)
             await asyncio.sleep(60)  # all checks have passed then
             for machine in members:
                 if int(machine.name.split("-")[1]) < self.stopped:
-                    await _post(api, f"machines/{machine.id}/stop")
+                    await post(f"machines/{machine.id}/stop")
             await asyncio.sleep(10)
             for machine in members:
-                await _post(api, f"machines/{machine.id}/metadata/owner", value="shop")
-        return Found(self, {each.id: _copy(each) for each in emulator.world.machines.values()})
-
-
-async def _post(api: aiohttp.ClientSession, to: str, **body: Any) -> Any:
-    async with api.post(f"/v1/apps/web/{to}", json=body) as answer:
-        return await answer.json() if answer.status != HTTPStatus.NO_CONTENT else None
+                await post(f"machines/{machine.id}/metadata/owner", value="shop")
+        there = emulator.world.machines.items()
+        return Found(self, {id_: evolve(each, config=deepcopy(each.config)) for id_, each in there})
 
 
 @frozen
@@ -90,25 +82,29 @@ class Found:
 
     def harmed(self, emulator: Emulator) -> Iterator[str]:
         """Name what is otherwise than a deploy may leave it, whether it succeeds or not."""
-        there = {id_: machine for id_, machine in emulator.world.machines.items() if machine.state not in GONE}
+        there = {each.id: each for each in alive(emulator)}
         for id_, before in self.before.items():
             now = there.get(id_)
             if now is None and not is_member(before):
                 yield f"{before.name} is gone"
             if now and now.state != before.state and not (is_member(before) and before.state == "started"):
                 yield f"{before.name} was {before.state} and is {now.state}"
-        for id_, now in there.items():
-            if different := list(
-                _differences(self._original(id_, now), _comparable(now.config, has_its_volume=id_ in self.before))
-            ):
-                yield f"{now.name}: {'; '.join(different)}"
-
-    def _original(self, id_: str, now: MachineRecord) -> Json:
-        """Return the config that a machine had, or its siblings, with what the deploy states if that has reached it."""
-        before = self.before.get(id_)
         sibling = next(each for each in self.before.values() if is_member(each))
-        config = _comparable((before or sibling).config, has_its_volume=before is not None)
-        return _over(config, {**self.fleet.adds, "image": NEW}) if tag(now) == NEW and in_group(now) else config
+        for id_, now in there.items():
+            # The config that it had, or its siblings, with what the deploy states if that has reached it.
+            is_old = id_ in self.before
+            one = _comparable(self.before.get(id_, sibling).config, has_its_volume=is_old)
+            if tag(now) == NEW and in_group(now):
+                one = _over(one, {**self.fleet.adds, "image": NEW})
+            was, came = (dict(_leaves(config)) for config in (one, _comparable(now.config, has_its_volume=is_old)))
+            if differing := [path for path in {**was, **came} if was.get(path) != came.get(path)]:
+                texts = (f"{written(path)} is {came.get(path)!r} instead of {was.get(path)!r}" for path in differing)
+                yield f"{now.name}: {'; '.join(texts)}"
+
+
+def alive(emulator: Emulator) -> list[MachineRecord]:
+    """Return the machines that are not destroyed, nor about to be."""
+    return [each for each in emulator.world.machines.values() if each.state not in {"destroying", "destroyed"}]
 
 
 def in_group(machine: MachineRecord) -> bool:
@@ -121,30 +117,19 @@ def is_member(machine: MachineRecord) -> bool:
     return in_group(machine) and not _is_apart(machine.config)
 
 
-def is_asleep(machine: MachineRecord) -> bool:
-    """Whether a machine is stopped until the proxy starts it."""
-    return machine.state == "stopped" and any(each.get("autostart") for each in machine.config.get("services") or ())
-
-
 def tag(machine: MachineRecord) -> str:
     """Return the image of a machine without its digest."""
-    return str(machine.config.get("image")).partition("@")[0]
+    return without_digest(str(machine.config.get("image")))
 
 
 def _is_apart(config: Json) -> bool:
     return bool(config.get("standbys") or config.get("schedule"))
 
 
-def _copy(machine: MachineRecord) -> MachineRecord:
-    copied = machine.copy()
-    copied.config = deepcopy(machine.config)
-    return copied
-
-
 def _comparable(config: Json, *, has_its_volume: bool) -> Json:
     """Return a config without the deployer's own marks, and without what each machine has for itself."""
     compared = deepcopy(config)
-    compared["image"] = str(config.get("image")).partition("@")[0]
+    compared["image"] = without_digest(str(config.get("image")))
     metadata = config.get("metadata") or {}
     compared["metadata"] = {key: value for key, value in metadata.items() if not key.startswith("flyasync_")}
     for mount in [] if has_its_volume else compared.get("mounts") or []:
@@ -153,54 +138,46 @@ def _comparable(config: Json, *, has_its_volume: bool) -> Json:
 
 
 def _over(config: Json, stated: Json) -> Json:
-    return {
-        **config,
-        **{
-            key: _over(config.get(key) or {}, value) if isinstance(value, dict) else value
-            for key, value in stated.items()
-        },
-    }
+    inner = {key: _over(config.get(key) or {}, value) for key, value in stated.items() if isinstance(value, dict)}
+    return {**config, **stated, **inner}
 
 
-def _differences(one: Any, other: Any, at: str = "") -> Iterator[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in sorted({*one, *other}):
-            yield from _differences(one.get(key), other.get(key), f"{at}.{key}" if at else key)
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        for number, (a, b) in enumerate(zip(one, other, strict=True)):
-            yield from _differences(a, b, f"{at}[{number}]")
-    elif one != other:
-        yield f"{at} is {other!r} instead of {one!r}"
+def _leaves(value: Any, at: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Yield each value inside, by its path; a list has its length too, and null is the same as nothing."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _leaves(inner, (*at, key))
+    elif isinstance(value, list):
+        yield at, f"a list of {len(value)}"
+        for number, inner in enumerate(value):
+            yield from _leaves(inner, (*at, number))
+    else:
+        yield at, value
+
+
+# The fleets
+
+_RELEASE = {"fly_release_id": "kv0WzLjYyGxq5", "fly_release_version": "7", "fly_flyctl_version": "0.3.150"}
+_METADATA = {"fly_platform_version": "v2", "fly_process_group": "app", **_RELEASE}
+_GUEST = {"cpu_kind": "shared", "cpus": 2, "memory_mb": 1024}
 
 
 def _config(**fields: Any) -> Json:
-    """Give the config of a machine that flyctl has made, with these fields."""
-    return {"image": OLD, "guest": _GUEST, "metadata": _FLYCTL, **fields}
+    """Return the config of a machine that flyctl has made, with these fields."""
+    return {"image": OLD, "guest": _GUEST, "metadata": _METADATA, **fields}
 
 
 _TLS = {"port": 443, "handlers": ["tls", "http"]}
-_UP = {
-    "type": "http",
-    "port": 8080,
-    "method": "GET",
-    "path": "/up",
-    "interval": "10s",
-    "timeout": "2s",
-    "grace_period": "15s",
-    "headers": [{"name": "X-Forwarded-Proto", "values": ["https"]}],
-}
+_HEADERS = [{"name": "X-Forwarded-Proto", "values": ["https"]}]
+_UP = {"type": "http", "port": 8080, "method": "GET", "path": "/up", "interval": "10s", "timeout": "2s"}
+_TCP = {"protocol": "tcp", "internal_port": 8080, "autostart": True}
 _WEB = {
-    "protocol": "tcp",
-    "internal_port": 8080,
+    **_TCP,
     "autostop": "off",
-    "autostart": True,
     "min_machines_running": 1,
     "concurrency": {"type": "requests", "soft_limit": 20, "hard_limit": 25},
-    "ports": [
-        {"port": 80, "handlers": ["http"], "force_https": True},
-        {**_TLS, "tls_options": {"alpn": ["h2"]}},
-    ],
-    "checks": [_UP],
+    "ports": [{"port": 80, "handlers": ["http"], "force_https": True}, {**_TLS, "tls_options": {"alpn": ["h2"]}}],
+    "checks": [{**_UP, "grace_period": "15s", "headers": _HEADERS}],
 }
 WEB = Fleet(
     member=_config(
@@ -208,13 +185,10 @@ WEB = Fleet(
         init={"cmd": ["bin/web", "--bind", "::"], "swap_size_mb": 512},
         restart={"policy": "on-failure", "max_retries": 10},
         stop_config={"timeout": "30s", "signal": "SIGTERM"},
-        services=[
-            _WEB,
-            {"protocol": "udp", "internal_port": 5353, "ports": [{"start_port": 5300, "end_port": 5399}]},
-        ],
+        services=[_WEB, {"protocol": "udp", "internal_port": 5353, "ports": [{"start_port": 5300, "end_port": 5399}]}],
     ),
     beside={
-        "worker-old": _config(metadata={**_FLYCTL, "fly_process_group": "worker"}),
+        "worker-old": _config(metadata={**_METADATA, "fly_process_group": "worker"}),
         "console-old": {"image": "debian:12", "guest": _GUEST, "auto_destroy": True},
     },
     states=lambda builder: builder.with_service(internal_port=8080).with_env(Z="1"),
@@ -222,19 +196,18 @@ WEB = Fleet(
 )
 """An app of flyctl's, with a worker and a console beside it; the deploy states a service that is there already."""
 
+_WORK = {"exec": ["bin/worker", "--all"]}
 WORKERS = Fleet(
     member=_config(
         env={"PRIMARY_REGION": "iad", "FLY_PROCESS_GROUP": "app", "QUEUE": "mail"},
-        init={"exec": ["bin/worker", "--all"], "tty": False},
+        init={**_WORK, "tty": False},
         restart={"policy": "always"},
         checks={"alive": {"type": "http", "port": 9090, "path": "/alive", "interval": "5s", "grace_period": "8s"}},
         metrics={"port": 9091, "path": "/metrics"},
     ),
     beside={
         "standby-old": _config(
-            env={"QUEUE": "mail", "FLY_STANDBY_FOR": "iad-0-old"},
-            init={"exec": ["bin/worker", "--all"]},
-            standbys=["the first"],
+            env={"QUEUE": "mail", "FLY_STANDBY_FOR": "iad-0-old"}, init=_WORK, standbys=["the first"]
         ),
         "nightly-old": _config(init={"cmd": ["bin/report"]}, schedule="daily"),
     },
@@ -255,16 +228,9 @@ VOLUMES = Fleet(
 )
 """Databases with a volume each, made by a script that knows the API."""
 
-_ASLEEP = {
-    "protocol": "tcp",
-    "internal_port": 8080,
-    "autostop": "stop",
-    "autostart": True,
-    "min_machines_running": 0,
-    "ports": [_TLS],
-    "checks": [{"type": "tcp", "interval": "15s", "timeout": "10s", "grace_period": "5s"}],
-}
-ASLEEP = Fleet(member=_config(init={}, services=[_ASLEEP]), stopped=1)
+_DOZING = {**_TCP, "autostop": "stop", "min_machines_running": 0, "ports": [_TLS]}
+_OFTEN = {"type": "tcp", "interval": "15s", "timeout": "10s", "grace_period": "5s"}
+ASLEEP = Fleet(member=_config(init={}, services=[{**_DOZING, "checks": [_OFTEN]}]), stopped=1)
 """An app of which the proxy has stopped some machines, for there is little traffic."""
 
 ALL_ASLEEP = evolve(ASLEEP, stopped=EACH)

@@ -15,7 +15,7 @@ Harm = Callable[[dict[str, Any]], Any]
 
 async def named_after(fleet: Fleet, machine: str, harm: Harm) -> list[str]:
     """Return what is named once the config of one machine, by its name, has been harmed."""
-    async with world(seed=1, stale=0) as (emulator, _):
+    async with world(seed=1) as (emulator, _):
         found = await fleet.settle(emulator)
         assert list(found.harmed(emulator)) == []
         harm(next(each.config for each in emulator.world.machines.values() if each.name == machine))
@@ -63,7 +63,7 @@ def started(emulator: Emulator, name: str) -> None:
 async def test_what_is_gone_or_was_woken_is_named(
     fleet: Fleet, machine: str, change: Callable[[Emulator, str], None], named: list[str]
 ) -> None:
-    async with world(seed=1, stale=0) as (emulator, _):
+    async with world(seed=1) as (emulator, _):
         found = await fleet.settle(emulator)
         change(emulator, machine)
         assert list(found.harmed(emulator)) == named
@@ -71,14 +71,14 @@ async def test_what_is_gone_or_was_woken_is_named(
 
 async def test_a_deploy_that_replaces_what_is_there_does_harm() -> None:
     deploy = GROUP.with_service(internal_port=8080).replace("services").with_image(NEW).immediate()
-    async with world(seed=1, stale=0) as (emulator, fly):
+    async with world(seed=1) as (emulator, fly):
         found = await evolve(WEB, adds={}).settle(emulator)
         assert (await deploy.count(3).execute(fly)).ok
         assert len(list(found.harmed(emulator))) == 9
 
 
 async def test_nothing_of_a_fleet_of_another_tool_is_marked_as_ours() -> None:
-    async with world(seed=1, stale=0) as (emulator, _):
+    async with world(seed=1) as (emulator, _):
         found = await WEB.settle(emulator)
     marks = [key for each in found.before.values() for key in each.config.get("metadata", {}) if "flyasync" in key]
     assert marks == []

@@ -1,7 +1,5 @@
 """Every strategy against every bad day, a few seeds each; `python -m benchmarks.flight` flies them all."""
 
-import random
-
 import pytest
 
 from benchmarks import flight, killed
@@ -15,15 +13,14 @@ CASES = [(strategy, name) for strategy in flight.STRATEGIES for name in DAYS]
 async def test_the_report_and_the_fleet_agree_on_a_bad_day(strategy: str, name: str) -> None:
     day = DAYS[name]
     for seed in (1, 2) if day.fleet is None else (1,):  # 1 rolls back, 2 does not
-        random.seed(seed)
-        verdict = await flight.fly(strategy, day, seed)
-        assert not verdict.faults, f"seed {seed}: {verdict.faults}"
+        result = await flight.fly(strategy, day, seed)
+        assert not result.faults, f"seed {seed}: {result.faults}"
 
 
 @pytest.mark.parametrize("strategy", flight.STRATEGIES)
 async def test_without_trouble_all_is_well(strategy: str) -> None:
-    verdict = await flight.fly(strategy, DAYS["none"], 0)
-    assert verdict.ok
+    result = await flight.fly(strategy, DAYS["none"], 0)
+    assert result.ok
 
 
 @pytest.mark.parametrize(
@@ -31,9 +28,9 @@ async def test_without_trouble_all_is_well(strategy: str) -> None:
 )
 @pytest.mark.parametrize("strategy", flight.STRATEGIES)
 async def test_what_cannot_succeed_is_rolled_back(strategy: str, name: str) -> None:
-    verdict = await flight.fly(strategy, DAYS[name], 1)
-    assert not verdict.ok
-    assert verdict.is_back
+    result = await flight.fly(strategy, DAYS[name], 1)
+    assert not result.ok
+    assert result.is_back
 
 
 @pytest.mark.no_cover
