@@ -12,12 +12,14 @@ PACKAGE = Path(__file__).parent.parent / "flyasync"
 # What the packages and files at the top may import, besides themselves.
 TOP: dict[str, set[str]] = {
     "safe_text": set(),
+    "garbage": set(),
+    "json_text": {"garbage"},
     "cancellation": set(),
     "errors": {"safe_text"},
-    "models": {"errors", "safe_text"},
-    "transport": {"errors", "safe_text"},
-    "api": {"errors", "safe_text", "cancellation", "models", "transport"},
-    "deploy": {"errors", "safe_text", "cancellation", "models", "api"},
+    "models": {"errors", "safe_text", "garbage", "json_text"},
+    "transport": {"errors", "safe_text", "json_text"},
+    "api": {"errors", "safe_text", "json_text", "cancellation", "models", "transport"},
+    "deploy": {"errors", "safe_text", "garbage", "cancellation", "models", "api"},
     "pool": {"errors", "safe_text", "cancellation", "models", "api"},
     "web": {"errors", "models", "api", "deploy"},
     "emulator": set(),
@@ -50,6 +52,7 @@ LAYERS: dict[str, list[set[str]]] = {
 # A pure package decides: it may not reach for a loop, a socket, a clock or the disk.
 PURE = {
     "safe_text",
+    "json_text",
     "errors",
     "models",
     "deploy/markup",
@@ -63,6 +66,7 @@ PURE = {
 IMPURE_MODULES = {"asyncio", "socket", "time", "subprocess", "threading", "pathlib", "os"}
 EVERYWHERE = {"attrs"}
 THIRD_PARTY: dict[str, set[str]] = {
+    "json_text": {"orjson"},
     "models/json/codec": {"cattrs"},
     "transport/ratelimit/buckets": {"aiolimiter"},
     "transport/ratelimit/redis": {"redis"},

@@ -1,7 +1,6 @@
 """A client with the settings of a recorded one, whose connections break as those did."""
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -9,6 +8,7 @@ from attrs import frozen
 
 from flyasync.api.client import FlyClient
 from flyasync.errors import CallFailed, ConnectFailed, ConnectionLost, InvalidInput
+from flyasync.json_text import read_json
 from flyasync.transport.credentials import Token
 from flyasync.transport.request import Request, Response
 from flyasync.transport.retries import RetryPolicy
@@ -65,7 +65,7 @@ class _BreakingSession(Session):
         self._breaks = breaks
 
     async def exchange(self, request: Request) -> Response:
-        body = None if request.content is None else json.loads(request.content)
+        body = None if request.content is None else read_json(request.content)
         broken = self._breaks(request.method, request.path, tuple(request.query), body)
         if broken is None:
             return await super().exchange(request)

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import Any, Final, Protocol
 
 from flyasync.errors import CallFailed, ConnectFailed, FlyError, InvalidInput
+from flyasync.json_text import read_json
 from flyasync.transport.request import Request, Response
 
 if sys.platform != "win32":
@@ -139,7 +140,7 @@ class Recording:
         if request.query:
             line["query"] = [[name, self._redact.in_query(name, value)] for name, value in request.query]
         if request.content is not None:
-            line |= _packed("request", self._redact.in_request(json.loads(request.content)))
+            line |= _packed("request", self._redact.in_request(read_json(request.content)))
         if response is None:
             return {**line, "error": error, "cut": error not in _BROKEN}
         line["status"] = response.status
@@ -157,7 +158,7 @@ class Recording:
         if not response.body:
             return {}
         try:
-            body = json.loads(response.body)
+            body = read_json(response.body)
         except (ValueError, RecursionError):
             text = response.body.decode("utf-8", "replace")
             return {"response_text": self._redact.in_response(request.operation, self._redact.in_text(text))}

@@ -3,16 +3,15 @@
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import lru_cache
-from json import JSONEncoder
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from attrs import Factory, define, field
 
 from flyasync.errors import InvalidInput, Refused, Unreadable
+from flyasync.json_text import write_json
 from flyasync.safe_text import has_control
 
-_encoded: Final = JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _MARKS: Final = frozenset({"cursor", "next_token"})
 """Query parameters whose values come from the API: they are sent back unchecked."""
 _SEVERAL_LINES: Final = frozenset({"value", "cmd", "stdin", "fullchain", "private_key", "query"})
@@ -108,7 +107,7 @@ class Request:
         if self.body is None:
             return None
         try:
-            content = _encoded(self.body).encode()
+            content = write_json(self.body)
         except RecursionError:
             problem = "it is nested too deeply"
         except UnicodeEncodeError:

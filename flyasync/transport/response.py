@@ -1,6 +1,5 @@
 """Read a response: return its JSON, or raise the error that it stands for."""
 
-import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -34,6 +33,7 @@ from flyasync.errors import (
     VolumeInUse,
     WrongState,
 )
+from flyasync.json_text import read_json
 from flyasync.safe_text import brief
 from flyasync.transport.ratelimit.rates import LONGEST_PAUSE
 from flyasync.transport.request import SUCCESS, Request, Response
@@ -54,7 +54,7 @@ def read_response(request: Request, response: Response, redaction: Redaction = l
     if not response.body.strip():
         return None
     try:
-        return json.loads(response.body)
+        return read_json(response.body)
     except RecursionError:
         problem = "JSON that is nested too deeply"
     except ValueError:
@@ -67,7 +67,7 @@ def _refusal(request: Request, response: Response, redacted: Callable[[str], str
     """Return the error that a response with an error status stands for."""
     # The body contains a text and often an error code. Three formats are known:
     try:
-        body = json.loads(response.body)
+        body = read_json(response.body)
     except (ValueError, RecursionError):
         body = None
     code = None

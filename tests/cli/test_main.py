@@ -10,7 +10,7 @@ from flyasync.__main__ import main
 from flyasync.cli.main import SUMMARIES, Commands, command as main_command
 from tests.cli.driver import flyasync
 
-HEAVY = ("aiohttp", "cattrs", "rich", "importlib.metadata", "flyasync.api", "flyasync.cli.deploy.command")
+HEAVY = ("aiohttp", "cattrs", "rich", "importlib.metadata", "orjson", "flyasync.api", "flyasync.cli.deploy.command")
 
 
 def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
@@ -48,7 +48,8 @@ def test_the_help_of_all_commands_but_the_emulators_loads_neither_the_client_nor
     assert done.stdout.count("Usage: flyasync") == len(LIGHT.split(","))
     loaded = set(done.stderr.split())
     assert {"flyasync.cli.bulk.command", "flyasync.cli.machines.edit", "flyasync.cli.pool"} < loaded
-    heavy = {"aiohttp", "asyncio", "attr", "attrs", "cattrs", "logging", "rich", "flyasync.api", "flyasync.models"}
+    heavy = {"aiohttp", "asyncio", "attr", "attrs", "cattrs", "logging", "orjson", "rich"}
+    heavy |= {"flyasync.api", "flyasync.models"}
     assert not heavy & loaded
 
 

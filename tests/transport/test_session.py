@@ -115,7 +115,7 @@ async def test_a_request_carries_token_agent_query_and_body() -> None:
         b"Content-Type: application/json",
     ):
         assert b"\r\n" + line in heard
-    assert heard.endswith(HEAD_END + b'{"name": "x"}')
+    assert heard.endswith(HEAD_END + b'{"name":"x"}')
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])

@@ -27,8 +27,8 @@ from flyasync.deploy.plan.sizing import sized, sizes
 from flyasync.deploy.plan.spec import DeploySpec
 from flyasync.deploy.plan.tally import counted
 from flyasync.errors import InvalidInput
+from flyasync.garbage import PausedCollection
 from flyasync.models.image import digest_of, runs, without_digest
-from flyasync.models.json.garbage import PausedCollection
 from flyasync.models.machine import GONE, Machine
 
 

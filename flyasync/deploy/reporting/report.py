@@ -22,8 +22,8 @@ from flyasync.deploy.reporting.status import Status
 from flyasync.deploy.reporting.styles import Line, Part, Tone, indented, joined, plain
 from flyasync.deploy.reporting.timeline_replay import TimelineReplay
 from flyasync.errors import DeployFailed, LeaseHeld, NoCapacity, WaitFailed
+from flyasync.garbage import PausedCollection
 from flyasync.models.json.codec import omit_if_unset, structure, unstructure
-from flyasync.models.json.garbage import PausedCollection
 from flyasync.models.machine import machine_host
 from flyasync.models.redaction import without_passwords
 from flyasync.models.region import Region

@@ -16,10 +16,10 @@ from cattrs import ClassValidationError, Converter
 from cattrs.fns import identity
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from flyasync.garbage import PausedCollection
 from flyasync.models.json.fast_reader import Read, fast_reader
 from flyasync.models.json.fast_writer import Write, fast_writer
 from flyasync.models.json.field_types import is_leaf, is_list, is_map, is_optional, named, types_of, unless_null
-from flyasync.models.json.garbage import PausedCollection
 from flyasync.models.model import Kept, Model
 from flyasync.models.types import Autostop, Duration, Timestamp
 
