@@ -1,4 +1,4 @@
-"""The limiters that are compared, each as its users use it at its best.
+"""The limiters that are compared, each as its users use it at its best: given a rate, each takes permits of keys.
 
 aiolimiter and flyasync read the loop's clock. pyrate-limiter reads one that can be chosen: here it is the loop's as
 well, so that all of them live in the same time. Its token bucket is taken, for a window would let all of a second's
@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiolimiter import AsyncLimiter
-from attrs import frozen
 from pyrate_limiter import (
     AbstractBucket,
     AbstractClock,
@@ -28,84 +27,55 @@ from flyasync.transport.request import Repeat, Request
 
 START = "machines.start"
 
-Turn = Callable[[], Awaitable[object]]
+Acquire = Callable[[], Awaitable[object]]
+Subject = Callable[[Rate], Callable[[str], Acquire]]
+"""A limiter: from a rate to what takes a permit of the key of a name."""
 
 
-@frozen
-class Pace:
-    """How fast each key may go: `per_second`, a whole number, in the long run, and `burst` at once."""
-
-    per_second: int
-    burst: int
-
-
-@frozen
-class Subject:
-    """A limiter: given a pace, `keys` says how to take a turn of the key of that name."""
-
-    name: str
-    keys: Callable[[Pace], Callable[[str], Turn]]
-
-    def one(self, pace: Pace) -> Turn:
-        """Give how to take a turn of one key."""
-        return self.keys(pace)("m1")
-
-
-# flyasync
-
-
-def _buckets(pace: Pace) -> Callable[[str], Turn]:
+def _flyasync(rate: Rate) -> Callable[[str], Acquire]:
     made: dict[str, Bucket] = {}
-    rate = Rate(per_second=pace.per_second, burst=pace.burst)
     return lambda key: made.setdefault(key, Bucket(rate)).acquire
 
 
-def _calls(pace: Pace) -> Callable[[str], Turn]:
-    """Take turns as each call does: the bucket is found, then a place, and the seconds waited are told."""
-    buckets = Buckets(Limits(default=Rate(per_second=pace.per_second, burst=pace.burst), operations={}, totals={}))
-    places = asyncio.Semaphore(64)
+def _flyasync_call(rate: Rate) -> Callable[[str], Acquire]:
+    """As each call does: the bucket is found, then a slot, and the seconds waited are returned."""
+    buckets, slots = Buckets(Limits(default=rate, operations={}, totals={})), asyncio.Semaphore(64)
 
-    def turn_of(key: str) -> Turn:
+    def of(key: str) -> Acquire:
         path = f"/v1/apps/web/machines/{key}/start"
         request = Request(operation=START, identifier=key, method="POST", path=path, repeat=Repeat.ANYTIME)
 
-        async def turn() -> None:
-            await buckets.acquire(request, slot=places)
-            places.release()
+        async def acquire() -> None:
+            await buckets.acquire(request, slot=slots)
+            slots.release()
 
-        return turn
+        return acquire
 
-    return turn_of
-
-
-# aiolimiter
+    return of
 
 
-def _bare(pace: Pace) -> Callable[[str], Turn]:
+def _aiolimiter(rate: Rate) -> Callable[[str], Acquire]:
     made: dict[str, AsyncLimiter] = {}
-    return lambda key: made.setdefault(key, AsyncLimiter(pace.burst, pace.burst / pace.per_second)).acquire
+    return lambda key: made.setdefault(key, AsyncLimiter(rate.burst, rate.burst / rate.per_second)).acquire
 
 
-def _bare_calls(pace: Pace) -> Callable[[str], Turn]:
-    """Do by hand what flyasync does for each call."""
+def _aiolimiter_call(rate: Rate) -> Callable[[str], Acquire]:
+    """By hand what flyasync does for each call."""
     made: dict[tuple[str, str], AsyncLimiter] = {}
-    places, loop = asyncio.Semaphore(64), asyncio.get_running_loop()
+    slots, loop = asyncio.Semaphore(64), asyncio.get_running_loop()
 
-    def turn_of(key: str) -> Turn:
-        async def turn() -> float:
+    def of(key: str) -> Acquire:
+        async def acquire() -> float:
             start = loop.time()
             if (limiter := made.get((START, key))) is None:
-                limiter = made[START, key] = AsyncLimiter(pace.burst, pace.burst / pace.per_second)
+                limiter = made[START, key] = AsyncLimiter(rate.burst, rate.burst / rate.per_second)
             await limiter.acquire()
-            async with places:
+            async with slots:
                 return loop.time() - start
 
-        return turn
+        return acquire
 
-    return turn_of
-
-
-# pyrate-limiter
+    return of
 
 
 class _LoopClock(AbstractClock):
@@ -113,27 +83,24 @@ class _LoopClock(AbstractClock):
         return int(asyncio.get_running_loop().time() * 1000)
 
 
-def _token_bucket(pace: Pace) -> StateBucket:
-    return StateBucket([PyrateRate(pace.per_second, 1000, burst=pace.burst)], TokenBucket(), clock=_LoopClock())
+def _token_bucket(rate: Rate) -> StateBucket:
+    pyrate = PyrateRate(int(rate.per_second), 1000, burst=rate.burst)
+    return StateBucket([pyrate], TokenBucket(), clock=_LoopClock())
 
 
-def _limiters(pace: Pace) -> Callable[[str], Turn]:
+def _pyrate(rate: Rate) -> Callable[[str], Acquire]:
+    def limiter() -> Limiter:
+        return Limiter(SingleBucketFactory(_token_bucket(rate), schedule_leak=False), buffer_ms=0)  # none has a leak
+
     made: dict[str, Limiter] = {}
-
-    def turn_of(key: str) -> Turn:
-        if (limiter := made.get(key)) is None:
-            factory = SingleBucketFactory(_token_bucket(pace), schedule_leak=False)  # such a bucket has nothing to leak
-            limiter = made[key] = Limiter(factory, buffer_ms=0)
-        return limiter.try_acquire_async
-
-    return turn_of
+    return lambda key: made.setdefault(key, limiter()).try_acquire_async
 
 
 class _ByName(BucketFactory):
     """A bucket for each key behind one limiter, as its documentation shows it."""
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
         self._clock = _LoopClock()
         self._made: dict[str, AbstractBucket] = {}
 
@@ -141,21 +108,24 @@ class _ByName(BucketFactory):
         return RateItem(name, self._clock.now(), weight)
 
     def get(self, item: RateItem) -> AbstractBucket:
-        if (bucket := self._made.get(item.name)) is None:
-            bucket = self._made[item.name] = _token_bucket(self._pace)
-        return bucket
+        if item.name not in self._made:
+            self._made[item.name] = _token_bucket(self._rate)
+        return self._made[item.name]
 
 
-def _one_limiter(pace: Pace) -> Callable[[str], Turn]:
-    limiter = Limiter(_ByName(pace), buffer_ms=0)
+def _pyrate_one(rate: Rate) -> Callable[[str], Acquire]:
+    limiter = Limiter(_ByName(rate), buffer_ms=0)
     return lambda key: lambda: limiter.try_acquire_async(key)
 
 
-AIOLIMITER = Subject("aiolimiter", _bare)
-AIOLIMITER_CALLS = Subject("aiolimiter, with key, place and clock by hand", _bare_calls)
-FLYASYNC = Subject("flyasync, a bucket", _buckets)
-FLYASYNC_CALLS = Subject("flyasync, with key, place and clock", _calls)
-PYRATE = Subject("pyrate-limiter, a limiter for each key", _limiters)
-PYRATE_CALLS = Subject("pyrate-limiter, one limiter for all keys", _one_limiter)
-
-TO_AIOLIMITER = "x aiolimiter"
+AIOLIMITER, AIOLIMITER_CALL = "aiolimiter", "aiolimiter, with key, place and clock by hand"
+FLYASYNC, FLYASYNC_CALL = "flyasync, a bucket", "flyasync, with key, place and clock"
+PYRATE, PYRATE_ONE = "pyrate-limiter, a limiter for each key", "pyrate-limiter, one limiter for all keys"
+SUBJECTS: dict[str, Subject] = {
+    AIOLIMITER: _aiolimiter,
+    FLYASYNC: _flyasync,
+    AIOLIMITER_CALL: _aiolimiter_call,
+    FLYASYNC_CALL: _flyasync_call,
+    PYRATE: _pyrate,
+    PYRATE_ONE: _pyrate_one,
+}

@@ -1,7 +1,6 @@
 """That the limiters are compared, and how overtaking is counted."""
 
-from benchmarks.limiter import measure
-from benchmarks.parts.limiter_crowds import arrivals, most_lost, overtaken
+from benchmarks.limiter import arrivals, measure, most_lost, overtaken
 
 
 def test_each_limiter_has_its_figures_and_each_goal_its_column() -> None:
