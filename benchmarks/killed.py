@@ -11,13 +11,12 @@ goes through. The release command runs before each of them. Of the groups that t
 machines, worker one and a standby, and cron one with a volume.
 """
 
-import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,43 +24,26 @@ from typing import Any
 
 from attrs import frozen
 
-from benchmarks.flight import STRATEGIES
+from benchmarks.flight import STRATEGIES, ours
+from benchmarks.parts.flight_fleets import NEW, OLD, REGIONS, alive
+from benchmarks.shared.options import options
 from benchmarks.shared.served import world
-from flyasync import Check, DeployBuilder, Emulator, Fault, FlyClient
+from flyasync import DeployBuilder, Emulator, Fault, FlyClient
 from flyasync.emulator.world.volumes import is_gone
 from flyasync.testing import run_virtual
 from flyasync.transport.events import Attempt, ClientEvent
 
-REGIONS = ("iad", "lhr", "nrt")
-BASE = (
-    DeployBuilder("web")
-    .to_regions(*REGIONS)
-    .with_image("shop:1")
-    .with_service(internal_port=8080)
-    .with_check("up", Check(type="tcp", port=8080, interval=10, timeout=2))
-    .wait_for("healthy", timeout=120)
-)
 MARKS = {"flyasync_creation", "flyasync_launch", "flyasync_replaces"}  # which run did it; all else is the same
 WEB = """
 app = "web"
 primary_region = "iad"
-
-[deploy]
-release_command = "bin/migrate"
+deploy.release_command = "bin/migrate"
+mounts = { source = "data", destination = "/data", processes = ["cron"] }
 
 [http_service]
 internal_port = 8080
 processes = ["web"]
-
-[[http_service.checks]]
-path = "/"
-interval = "5s"
-timeout = "2s"
-
-[mounts]
-source = "data"
-destination = "/data"
-processes = ["cron"]
+checks = [{ path = "/", interval = "5s", timeout = "2s" }]
 
 [processes]
 web = "serve"
@@ -76,8 +58,8 @@ class End:
 
     ok: bool
     requests: int
-    fleet: tuple[str, ...]
-    left: tuple[str, ...]
+    fleet: list[str]
+    left: list[str]
 
 
 @frozen
@@ -91,19 +73,19 @@ class Case:
 
 def strategies(machines: int) -> Iterator[Case]:
     """Yield an update of a fleet with each strategy."""
-    base = BASE.count(machines // len(REGIONS))
+    base = ours().with_image(OLD).count(machines // len(REGIONS)).wait_for("healthy", timeout=120)
     for name, strategy in STRATEGIES.items():
-        yield Case(name, base.immediate(), strategy(base.with_image("shop:2")))
+        yield Case(name, base.immediate(), strategy(base.with_image(NEW)))
 
 
 def changes() -> Iterator[Case]:
     """Yield a first deploy, and the changes that an app goes through."""
     web, cron, whole = (_of(text) for text in (WEB, CRON, WHOLE))
-    v2 = whole.with_image("shop:2")
+    v2 = whole.with_image(NEW)
     yield Case("first deploy", None, whole)
     yield Case("first, three regions", None, whole.to_regions(*REGIONS))
     yield Case("image changed", whole, v2)
-    yield Case("image, canary", web, web.with_image("shop:2").canary(soak=5))
+    yield Case("image, canary", web, web.with_image(NEW).canary(soak=5))
     yield Case("one count changed", whole, whole.count_group("worker", iad=3))
     yield Case("group added", cron, v2)
     yield Case("group removed", whole, cron.retire_groups("worker"))
@@ -114,40 +96,23 @@ def _of(text: str) -> DeployBuilder:
     with TemporaryDirectory() as folder:
         path = Path(folder, "fly.toml")
         path.write_text(text)
-        return DeployBuilder.from_fly_toml(path, image="shop:1").smoke_check(2)
+        return DeployBuilder.from_fly_toml(path, image=OLD).smoke_check(2)
 
 
-@asynccontextmanager
-async def _start(case: Case) -> AsyncIterator[Emulator]:
-    """The fleet that the deploy finds, in a world that is the same each time."""
+async def flown(case: Case, after: int | None = None) -> End:
+    """Deploy in a world that is the same each time; if killed `after` so many requests, another deploys to the end."""
     async with world(seed=7, latency=(0.02, 0.1), limits=False) as (emulator, fly):
         if case.before:
             report = await case.before.with_launch("v1").execute(fly)
             assert report.ok, str(report)
-        yield emulator
-
-
-async def undisturbed(case: Case) -> End:
-    """Fly once without trouble."""
-    async with _start(case) as emulator:
-        return await _end(emulator, case.wanted.with_launch("v2"))
-
-
-async def killed(case: Case, after: int) -> End:
-    """Kill a deploy after so many requests, and run another to its end."""
-    async with _start(case) as emulator:
-        await _killed(emulator, case.wanted.with_launch("v2"), after)
-        return await _end(emulator, case.wanted.with_launch("v2-again"))
-
-
-async def _end(emulator: Emulator, builder: DeployBuilder) -> End:
-    """Deploy to the end, and see what the fleet has come to."""
-    begun, left = len(emulator.log), tuple(sorted(_fleet(emulator)))
-    async with FlyClient(emulator.token, base_url=emulator.url) as fly:
-        report = await builder.execute(fly)
-    requests = len(emulator.log) - begun
-    await asyncio.sleep(5)  # what is being destroyed is gone then
-    return End(ok=report.ok, requests=requests, fleet=tuple(sorted(_fleet(emulator))), left=left)
+        if after:
+            await _killed(emulator, case.wanted.with_launch("v2"), after)
+        begun, left = len(emulator.log), sorted(_fleet(emulator))
+        async with FlyClient(emulator.token, base_url=emulator.url) as other:
+            report = await case.wanted.with_launch("v2-again" if after else "v2").execute(other)
+        requests = len(emulator.log) - begun
+        await asyncio.sleep(5)  # what is being destroyed is gone then
+        return End(ok=report.ok, requests=requests, fleet=sorted(_fleet(emulator)), left=left)
 
 
 async def _killed(emulator: Emulator, builder: DeployBuilder, after: int) -> None:
@@ -174,36 +139,34 @@ async def _killed(emulator: Emulator, builder: DeployBuilder, after: int) -> Non
 
 def _fleet(emulator: Emulator) -> Iterator[str]:
     """Yield each machine, volume and address, with names instead of ids, which depend on the order of requests."""
-    machines = [each for each in emulator.world.machines.values() if each.state not in {"destroying", "destroyed"}]
+    machines = alive(emulator)
     names = {each.id: each.name for each in machines}
     volumes = [each for each in emulator.world.volumes.values() if not is_gone(emulator.world, each)]
     names |= {each.id: f"volume of {names.get(each.machine_id or '', 'no machine')}" for each in volumes}
     for machine in machines:
-        config = {key: value for key, value in machine.config.items() if key != "metadata"}
-        marks = {key: value for key, value in (machine.config.get("metadata") or {}).items() if key not in MARKS}
+        metadata = machine.config.get("metadata") or {}
+        marks = {key: value for key, value in metadata.items() if key not in MARKS}
         routing = "out of routing" if machine.is_cordoned else "in routing"
-        text = f"{machine.name} {machine.region} {machine.state} {routing} "
-        text += json.dumps([config, marks], sort_keys=True)
+        config = json.dumps({**machine.config, "metadata": marks}, sort_keys=True)
+        text = f"{machine.name} {machine.region} {machine.state} {routing} {config}"
         for id_, name in names.items():
             text = text.replace(id_, name)
         yield text
-    for volume in volumes:
-        yield f"{names[volume.id]} {volume.name} {volume.region} {volume.size_gb}"
-    for address in emulator.world.apps["web"].addresses.values():
-        yield f"address {address.type}"
+    yield from (f"{names[each.id]} {each.name} {each.region} {each.size_gb}" for each in volumes)
+    yield from (f"address {each.type}" for each in emulator.world.apps["web"].addresses.values())
 
 
 def main(cases: Iterable[Case], every: int, map_: Callable[..., Any]) -> int:
-    """Print a row for each case; give the number of runs that came out otherwise."""
+    """Print a row for each case; return the number of runs that came out otherwise."""
     wrong = 0
     for case in cases:
-        whole = run_virtual(undisturbed(case))
+        whole = _run(None, case=case)
         assert whole.ok, f"{case.name} fails undisturbed"
         points = range(1, whole.requests + 1, every)
-        ends = list(map_(partial(_one, case=case), points))
+        ends = list(map_(partial(_run, case=case), points))
         others = [point for point, end in zip(points, ends, strict=True) if not end.ok or end.fleet != whole.fleet]
         wrong += len(others)
-        midway = sum(end.left not in {whole.left, whole.fleet} for end in ends)
+        midway = sum(end.left not in (whole.left, whole.fleet) for end in ends)
         print(
             f"{case.name:22} {whole.requests} requests: killed after {len(points)} of them, "
             f"{midway} times with the fleet in between; {len(points) - len(others)} came out the same"
@@ -213,16 +176,11 @@ def main(cases: Iterable[Case], every: int, map_: Callable[..., Any]) -> int:
     return wrong
 
 
-def _one(after: int, *, case: Case) -> End:
-    return run_virtual(killed(case, after))
+def _run(after: int | None, *, case: Case) -> End:
+    return run_virtual(flown(case, after))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.killed")
-    parser.add_argument("--machines", type=int, default=30, help="of the fleet that is updated")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="kill after every N-th request only")
-    parser.add_argument("--app", action="store_true", help="an app of three process groups")
-    options = parser.parse_args()
+    given = options(__doc__, machines=30, every=1, app=False)
     with ProcessPoolExecutor() as pool:
-        cases = changes() if options.app else strategies(options.machines)
-        sys.exit(bool(main(cases, options.every, pool.map)))
+        sys.exit(bool(main(changes() if given.app else strategies(given.machines), given.every, pool.map)))

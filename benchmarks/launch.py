@@ -23,10 +23,8 @@ from benchmarks.fleet.floor import Floor, floor
 from benchmarks.hedging import hedging
 from benchmarks.rivals import by_hand, with_flyasync
 from benchmarks.rivals.flyctl import beside_flyctl
-from benchmarks.rivals.kits import FLYASYNC, KITS, Install, NotThereError, Program
-from benchmarks.rivals.pretend import LATENCY, Launched, pretended
-from benchmarks.rivals.programs import side_by_side
-from benchmarks.rivals.wanted import REGIONS, Wanted, wanted
+from benchmarks.rivals.launches import LATENCY, REGIONS, Launched, Wanted, emulated, wanted
+from benchmarks.rivals.programs import FLYASYNC, KITS, Program, installed, side_by_side
 from benchmarks.shared.table import Figure, Goal, Plot, Row, Table
 from flyasync.testing import run_virtual
 
@@ -38,10 +36,10 @@ PINNED = "flyasync, with the digest"
 RIVALS: Mapping[str, Rival] = {
     OURS: with_flyasync.launch,
     PINNED: partial(with_flyasync.launch, base=with_flyasync.PINNED),
-    "aiohttp, gather": partial(by_hand.launch, by_hand.at_once),
-    "aiohttp, gather, a 429 once more after 2 s": partial(by_hand.launch, by_hand.retry_once),
-    "aiohttp, gather, a 429 again each second": partial(by_hand.launch, by_hand.retry_for_ever),
-    "aiohttp, aiolimiter, a 429 again": partial(by_hand.launch, by_hand.paced),
+    "aiohttp, gather": partial(by_hand.launch, tries=1),
+    "aiohttp, gather, a 429 once more after 2 s": partial(by_hand.launch, tries=2, pause=2),
+    "aiohttp, gather, a 429 again each second": by_hand.launch,
+    "aiohttp, aiolimiter, a 429 again": partial(by_hand.launch, is_paced=True, pause=0),
 }
 SIZES = (60, 300)
 APPS = (1, 3, 30)
@@ -51,15 +49,8 @@ REAL = 12
 CLOSE = 1.03
 """How often the floor a launch may take."""
 
-COLUMNS = {
-    "started": "",
-    "seconds": ".1f",
-    "floor": ".1f",
-    "ratio": ".3f",
-    "429s": ",d",
-    "requests each": ".2f",
-    "waits each": ".2f",
-}
+COUNTS = {"429s": ",d", "requests each": ".2f", "waits each": ".2f"}
+COLUMNS = {"started": "", "seconds": ".1f", "floor": ".1f", "ratio": ".3f", **COUNTS}
 NOTES = (
     "Each: for each machine that was wanted. Waits are counted apart from other requests.",
     "A launch that does not start all has no ratio, and its time is when it gave up.",
@@ -79,28 +70,30 @@ def measure(*, tiny: bool, flyctl: Path | None = None) -> Iterator[Table]:
         yield asyncio.run(beside_flyctl(flyctl, boot=BOOT))
 
 
-# In virtual time
-
-
 def in_virtual_time(machines: int, spreads: Sequence[int]) -> Table:
     """Launch so many machines in each of these numbers of apps, by each rival."""
-    came = {apps: {name: virtually(rival, machines, apps) for name, rival in RIVALS.items()} for apps in spreads}
-    ahead = [line for apps, each in came.items() for line in ahead_of_ours(machines, apps, each)]
-    return Table(
-        title=f"{machines} machines in {len(REGIONS)} regions, in virtual time",
-        subject="apps: by",
-        columns=COLUMNS,
-        rows=[_virtual(machines, apps, name, each) for apps, those in came.items() for name, each in those.items()],
-        notes=(*NOTES, *ahead),
-        plot=Plot(
-            title=f"How many of {machines} machines run in the end",
-            along="apps that they are spread over",
-            up="machines that run",
-            column="started",
-            series=lambda row: row.name.partition(": ")[2],
-            place=lambda row: int(row.name.split()[0]),
-        ),
+    rows: list[Row] = []
+    ahead: list[str] = []
+    for apps in spreads:
+        spread = f"{apps} app{'s' * (apps > 1)}"
+        least = floor(apps, at_once=apps, machines=machines // apps, boot=BOOT, travel=LATENCY)
+        of_floor = {OURS: CLOSE * (1 + least.one_request / least.published), PINNED: CLOSE}
+        close = {name: Goal(f"ratio <= {ratio:.4g}", why_slower(least)) for name, ratio in of_floor.items()}
+        came = {name: virtually(rival, machines, apps) for name, rival in RIVALS.items()}
+        for name, each in came.items():
+            goals = (*_goals(machines), close[name]) if name in close else ()
+            rows.append(Row(f"{spread}: {name}", figures(machines, least, each), goals))
+        ahead += ahead_of_ours(f"{machines} in {spread}", machines, came)
+    plot = Plot(
+        title=f"How many of {machines} machines run in the end",
+        along="apps that they are spread over",
+        up="machines that run",
+        column="started",
+        series=lambda row: row.name.partition(": ")[2],
+        place=lambda row: int(row.name.split()[0]),
     )
+    title = f"{machines} machines in {len(REGIONS)} regions, in virtual time"
+    return Table(title=title, subject="apps: by", columns=COLUMNS, rows=rows, notes=(*NOTES, *ahead), plot=plot)
 
 
 def virtually(rival: Rival, machines: int, apps: int) -> Launched:
@@ -108,68 +101,39 @@ def virtually(rival: Rival, machines: int, apps: int) -> Launched:
     return run_virtual(launched(rival, wanted(machines, apps=apps)))
 
 
-def _virtual(machines: int, apps: int, name: str, came: Launched) -> Row:
-    least = floor(apps, at_once=apps, machines=machines // apps, boot=BOOT, travel=LATENCY)
-    of_floor = {OURS: CLOSE * (1 + least.one_request / least.published), PINNED: CLOSE}
-    goals = _goals(machines) if name in of_floor else ()
-    ratios = [Goal(f"ratio <= {round(of_floor[name], 3)}", why_slower(least))] if goals else ()
-    row = f"{apps} app{'s' * (apps > 1)}: {name}"
-    return Row(name=row, figures=figures(machines, least, came), goals=(*goals, *ratios))
-
-
-def ahead_of_ours(machines: int, apps: int, came: Mapping[str, Launched]) -> Iterator[str]:
-    """List the requests of the fastest rival that is through before flyasync, and those of flyasync."""
-    all_run = {name: each for name, each in came.items() if each.started == machines}
-    fastest = min(all_run, key=lambda name: all_run[name].seconds)
-    if fastest in {OURS, PINNED}:
-        return
-    yield f"The last machine of {machines} in {apps} app{'s' * (apps > 1)}, each request with when it was sent:"
-    yield from (f"  {name}: {came[name].path}" for name in (OURS, PINNED, fastest) if name in came)
-
-
 async def launched(rival: Rival, order: Sequence[Wanted]) -> Launched:
     """Have a rival launch these machines, on an emulator of its own."""
     now = asyncio.get_running_loop().time
-    async with pretended(order, boot=BOOT) as emulator:
+    async with emulated(dict.fromkeys(each.app for each in order), boot=BOOT) as emulator:
         began = now()
         await rival(emulator.url, emulator.token, order)
         return Launched.of(emulator, now() - began)
 
 
-# In real time
+def ahead_of_ours(what: str, machines: int, came: Mapping[str, Launched]) -> Iterator[str]:
+    """List the requests of the fastest rival that is through before flyasync, and those of flyasync."""
+    all_run = {name: each for name, each in came.items() if each.started == machines}
+    fastest = min(all_run, key=lambda name: all_run[name].seconds)
+    if fastest not in {OURS, PINNED}:
+        yield f"The last machine of {what}, each request with when it was sent:"
+        yield from (f"  {name}: {came[name].path}" for name in (OURS, PINNED, fastest) if name in came)
 
 
 def in_real_time(machines: int, kits: Mapping[str, Program], missing: Mapping[str, str], *, boot: float) -> Table:
     """Launch so many machines in one app, by flyasync and these kits, side by side; `missing` says why others are."""
     programs = {OURS: FLYASYNC, **kits}
-    came = side_by_side(programs, wanted(machines, apps=1), boot=boot)
-    broken = dict.fromkeys(programs.keys() - came.keys(), "it broke")
+    came = asyncio.run(side_by_side(programs, wanted(machines, apps=1), boot=boot))
     least = floor(1, at_once=1, machines=machines, boot=boot, travel=LATENCY)
-    rows = [
-        *(_row(name, machines, figures(machines, least, each)) for name, each in came.items()),
-        *(_row(f"{name}, not measured: {why}", machines, {}) for name, why in {**missing, **broken}.items()),
-    ]
-    title = f"{machines} machines in one app, in real time"
-    return Table(title=title, subject="by", columns=COLUMNS, rows=rows, notes=NOTES)
-
-
-def _row(name: str, machines: int, figures: Mapping[str, Figure]) -> Row:
-    return Row(name=name, figures=figures, goals=_goals(machines) if name.startswith(OURS) else ())
-
-
-def installed(installs: Mapping[str, Install], directory: Path) -> tuple[dict[str, Program], dict[str, str]]:
-    """Install what can be, each in its own directory; give the programs, and why others are not there."""
-    programs: dict[str, Program] = {}
-    missing: dict[str, str] = {}
-    for number, (name, install) in enumerate(installs.items()):
-        try:
-            programs[name] = install(directory / str(number))
-        except NotThereError as error:
-            missing[name] = str(error)
-    return programs, missing
-
-
-# Figures and goals
+    rows = {name: figures(machines, least, each) for name, each in came.items()}
+    broken = dict.fromkeys(programs.keys() - came.keys(), "it broke")
+    rows |= {f"{name}, not measured: {why}": {} for name, why in {**missing, **broken}.items()}
+    return Table(
+        title=f"{machines} machines in one app, in real time",
+        subject="by",
+        columns=COLUMNS,
+        rows=[Row(name, each, _goals(machines) if name.startswith(OURS) else ()) for name, each in rows.items()],
+        notes=NOTES,
+    )
 
 
 def figures(machines: int, least: Floor, came: Launched) -> dict[str, Figure]:
@@ -187,11 +151,7 @@ def figures(machines: int, least: Floor, came: Launched) -> dict[str, Figure]:
 
 
 def _goals(machines: int) -> tuple[Goal, ...]:
-    return (
-        Goal(f"started >= {machines}"),
-        Goal("429s <= 0"),
-        Goal("requests each <= 3"),
-    )
+    return Goal(f"started >= {machines}"), Goal("429s <= 0"), Goal("requests each <= 3")
 
 
 def why_slower(least: Floor) -> str:

@@ -33,21 +33,17 @@ class Floor:
 
 def floor(apps: int, *, at_once: int, machines: int, boot: float, travel: tuple[float, float] = (0.0, 0.0)) -> Floor:
     """Reckon for so many apps of so many machines, each of which boots for `boot` seconds."""
+
+    def slowest(requests: int) -> float:
+        """Return how long the slowest of them is expected to travel, if all times between the bounds are alike."""
+        return travel[0] + (travel[1] - travel[0]) * requests / (requests + 1)
+
     rounds, rate = max(1.0, apps / at_once), Limits().rate("machines.create")
     published, kept = (last(machines, burst=burst, per_second=rate.per_second) for burst in (rate.burst, rate.usable))
-    creates, responses = at_once * (machines if machines <= rate.burst else 1), at_once
-    rest = slowest(creates, travel) + boot + slowest(responses, travel)
-    return Floor(
-        published=rounds * (published + rest), kept=rounds * (kept + rest), one_request=slowest(at_once, travel)
-    )
-
-
-def slowest(requests: int, travel: tuple[float, float]) -> float:
-    """Say how long the slowest of so many requests is expected to travel, if all times between the bounds are alike."""
-    least, most = travel
-    return least + (most - least) * requests / (requests + 1)
+    rest = slowest(at_once * (machines if machines <= rate.burst else 1)) + boot + slowest(at_once)
+    return Floor(published=rounds * (published + rest), kept=rounds * (kept + rest), one_request=slowest(at_once))
 
 
 def last(requests: int, *, burst: float, per_second: float) -> float:
-    """Say after how many seconds the last of so many requests leaves a bucket that was full."""
+    """Return after how many seconds the last of so many requests leaves a bucket that was full."""
     return max(0.0, (requests - burst) / per_second)

@@ -29,14 +29,9 @@ async def launch(order: dict[str, Any]) -> None:
         await asyncio.sleep(1)
 
 
-def main() -> None:
-    """Be asked once."""
-    print("ready", flush=True)
-    order = json.loads(sys.stdin.readline())
-    began = time.monotonic()
-    asyncio.run(launch(order))
-    print(time.monotonic() - began)
-
-
 if __name__ == "__main__":
-    main()
+    print("ready", flush=True)
+    asked = json.loads(sys.stdin.readline())
+    began = time.monotonic()
+    asyncio.run(launch(asked))
+    print(time.monotonic() - began)

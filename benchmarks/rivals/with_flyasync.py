@@ -8,11 +8,10 @@ import asyncio
 import json
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from contextlib import aclosing
 
-from benchmarks.rivals.wanted import IMAGE, Wanted
+from benchmarks.rivals.launches import IMAGE, Wanted
 from flyasync import DeployBuilder, FlyClient, deploy_many
 
 BASE = DeployBuilder("shop").with_image(IMAGE).require("all")
@@ -22,21 +21,18 @@ PINNED = BASE.with_image(f"{IMAGE}@sha256:{'7' * 64}")
 async def launch(url: str, token: str, wanted: Sequence[Wanted], base: DeployBuilder = BASE) -> None:
     """Launch all of them."""
     builders = builders_of(wanted, base)
-    apps = list(builders)
     async with FlyClient(token, base_url=url) as fly:
-        if len(apps) == 1:
-            await builders[apps[0]].execute(fly)
-            return
-        async with aclosing(deploy_many(fly, builders.__getitem__, apps, at_once=len(apps))) as reports:
-            async for _ in reports:
-                pass
+        if len(builders) == 1:
+            await builders[wanted[0].app].execute(fly)
+        else:
+            _ = [each async for each in deploy_many(fly, builders.__getitem__, builders, at_once=len(builders))]
 
 
 def builders_of(wanted: Sequence[Wanted], base: DeployBuilder) -> dict[str, DeployBuilder]:
     """Make the builder of each app."""
-    counts: dict[str, Counter[str]] = {}
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for each in wanted:
-        counts.setdefault(each.app, Counter())[each.region] += 1
+        counts[each.app][each.region] += 1
     return {app: base.for_app(app).to_regions(*regions).count(**regions) for app, regions in counts.items()}
 
 

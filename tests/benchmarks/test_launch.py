@@ -16,16 +16,13 @@ from benchmarks.launch import (
     ahead_of_ours,
     figures,
     in_real_time,
-    installed,
     launched,
     measure,
     virtually,
     why_slower,
 )
-from benchmarks.rivals import kits
-from benchmarks.rivals.kits import NotThereError, Program
-from benchmarks.rivals.pretend import Launched
-from benchmarks.rivals.wanted import REGIONS, Wanted, wanted
+from benchmarks.rivals.launches import REGIONS, Launched, Wanted, wanted
+from benchmarks.rivals.programs import NotThereError, Program, install, installed
 from flyasync import FlyClient, MachineConfig
 
 
@@ -91,7 +88,7 @@ def test_the_floor_counts_the_slowest_create_the_boot_and_one_response() -> None
 
 def test_where_a_rival_is_ahead_both_are_listed_request_by_request() -> None:
     came = {name: virtually(RIVALS[name], 6, 3) for name in (OURS, "aiohttp, gather")}
-    of, ours, theirs = ahead_of_ours(6, 3, came)
+    of, ours, theirs = ahead_of_ours("6 in 3 apps", 6, came)
     assert of.startswith("The last machine of 6 in 3 apps")
     asked = [step.split(" ", 1)[1] for step in ours.partition(": ")[2].split(" -> ")]
     assert asked == [
@@ -106,7 +103,7 @@ def test_where_a_rival_is_ahead_both_are_listed_request_by_request() -> None:
         "waitMachine",
         "over",
     ]
-    assert not list(ahead_of_ours(8, 1, {name: virtually(RIVALS[name], 8, 1) for name in (OURS, "aiohttp, gather")}))
+    assert not list(ahead_of_ours("", 8, {name: virtually(RIVALS[name], 8, 1) for name in (OURS, "aiohttp, gather")}))
 
 
 def test_a_rival_that_knows_no_waits_is_measured_too() -> None:
@@ -123,7 +120,7 @@ def test_a_rival_that_knows_no_waits_is_measured_too() -> None:
 
 def test_what_cannot_be_installed_is_told_and_the_rest_is_there(tmp_path: Path) -> None:
     def fails(_: Path) -> Program:
-        kits.run(sys.executable, "-c", "raise SystemExit(3)")
+        install(sys.executable, "-c", "raise SystemExit(3)")
         return Program([])
 
     def is_unknown(_: Path) -> Program:
@@ -137,7 +134,7 @@ def test_what_cannot_be_installed_is_told_and_the_rest_is_there(tmp_path: Path) 
 
 def test_an_installer_that_is_not_there_is_named() -> None:
     with pytest.raises(NotThereError, match="no-such-installer is not there"):
-        kits.run("no-such-installer")
+        install("no-such-installer")
 
 
 def test_a_program_that_breaks_has_a_row_that_says_so() -> None:
