@@ -10,106 +10,195 @@
   about that, and at what price, is simulated by `python -m benchmarks.budget.shares`.
 - Clients that ask an emulator, which counts by itself and refuses what is too much: 429s.
 
-Rows are chosen by a pattern of `name/backing`. The columns are
+A storm goes on for S seconds; at the API's own rates twice as long, with half of the processes. PATTERN chooses rows by
+`name/backing`, such as '*stopped*' or '*/redis'. The columns are
 
-- grants / ideal: turns granted, and how many could have been from a full bucket between the first and the last;
+- grants, ideal: turns granted, and how many could have been from a full bucket between the first and the last;
 - peak: the most that any window of time holds beyond what the rate allows for its length, by the clock of what granted:
-  the server's own record of its commands, the clock that the files go by; where an API judges, by its clock;
+  the server's own record of its commands, the clock that the files go by; where an API counts, by its clock;
 - left: the same as the tasks left with their turns, which a busy host blurs, and burst: what may not be exceeded;
-- most/fewest: turns of the luckiest process and of the unluckiest, when the first was through;
+- most, fewest: turns of the luckiest process and of the unluckiest, when the first was through;
 - missing: turns or calls that processes wanted and never had; 429s: what the API refused;
-- recovery: from the end of the trouble until the full rate flows for a whole second, from limits that all have back;
-- lost/back: how often the processes lost the limits and had them back.
+- recovery: seconds from the end of the trouble until the full rate flows for a whole second, from limits that all have
+  back; lost, back: how often the processes lost the limits and had them back.
 
 What is less than promised on a busy host, and only that, is tried twice more: 97 % of the ideal, shares within 1.5, and
 no 429 from the API, which is what delays beyond the margin come to. The exit status is 1 for a broken promise.
 """
 
-import argparse
 import asyncio
+import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from fnmatch import fnmatch
-from functools import partial
 
-from benchmarks.budget import incidents
-from benchmarks.budget.rows import STORM, Row, fly
-from benchmarks.budget.verdict import HEAD, Seen
+from benchmarks.budget.runs import PUBLISHED, call, take
+from benchmarks.budget.seen import AWAY, BUSY, FORMS, STORM, Case, Run
+from benchmarks.shared.children import Child, spawned
+from benchmarks.shared.options import options
 from flyasync.cli.shared.signals import until_signalled
-from flyasync.transport.ratelimit.rates import Limits
 
 TRIES = 3
-LIMITS = Limits()
-LIST, GET = LIMITS.rate("machines.list"), LIMITS.rate("machines.get")
 LONG = 10.0
 """Seconds at least for a row in which something is away for a while."""
+MOMENT = 0.2
+"""Seconds for which a lock may be held without anybody giving up."""
+
+# The trouble
 
 
-def rows(seconds: float, processes: int, tasks: int) -> Iterator[list[Row]]:
-    """Give all rows; those in one list, which leave the host idle, run at the same time."""
-    storm = partial(Row, seconds=seconds, processes=processes, tasks=tasks, rate=STORM)
-    for backing in ("memory", "file", "redis"):
-        yield [storm(name="200/s", backing=backing)]
-    for backing in ("file", "redis"):
-        yield [storm(name="200/s, one killed", backing=backing, incident=incidents.worker_killed)]
-    yield [storm(name="200/s, holder killed", backing="file", incident=incidents.holder_killed)]
-    trouble = partial(storm, seconds=max(seconds, LONG))
-    yield [trouble(name="200/s, holder stopped", backing="file", incident=incidents.holder_stopped)]
-    yield [trouble(name="200/s, server stopped", backing="redis", incident=incidents.server_stopped)]
-    yield [trouble(name="200/s, server killed", backing="redis", incident=incidents.server_killed)]
-    yield [trouble(name="200/s, one cut off", backing="redis", incident=incidents.one_cut_off, relayed=1)]
-    yield [trouble(name="200/s, killed again", backing="redis", incident=incidents.server_killed_again)]
-    yield [*_slow(2 * seconds, max(2, processes // 2), tasks)]
+async def worker_killed(run: Run) -> None:
+    await run.workers[0].kill()
 
 
-def _slow(seconds: float, processes: int, tasks: int) -> Iterator[Row]:
-    """Give the rows under the API's own rates."""
-    for backing in ("file", "redis"):
-        for name, rate in {"1/s": LIST, "5/s": GET}.items():
-            yield Row(name=name, backing=backing, seconds=seconds, processes=processes, tasks=tasks, rate=rate)
-    api = partial(Row, name="API", seconds=seconds, processes=processes, rate=None)
-    for backing in ("memory", "file", "redis"):
-        yield api(backing=backing)
-    yield api(name="API, one killed", backing="file", incident=incidents.worker_killed)
-    trouble = partial(api, seconds=max(seconds, LONG))
-    yield trouble(name="API, server stopped", backing="redis", incident=incidents.server_stopped)
-    yield trouble(name="API, server killed", backing="redis", incident=incidents.server_killed)
+HOLD = """
+import fcntl, os, sys
+for name in os.listdir(sys.argv[1]):
+    if name != "workers":
+        fcntl.flock(os.open(f"{sys.argv[1]}/{name}", os.O_RDWR), fcntl.LOCK_EX)
+print(0, flush=True)
+sys.stdin.read()
+"""
 
 
-async def run(row: Row, together: asyncio.Barrier) -> int:
-    """Print what comes of a row; give the number of broken promises."""
-    for attempt in range(TRIES):
-        seen = await fly(row, together if not attempt else asyncio.Barrier(1))
-        broken, slow = ([fault for each in seen for fault in faults(each)] for faults in (Seen.broken, Seen.slow))
-        print(*seen, sep="\n")
-        again = slow and not broken and attempt < TRIES - 1
-        for fault in (*broken, *slow):
-            print(f"    {'once more: ' if again else 'BROKEN: '}{fault}", flush=True)
+@asynccontextmanager
+async def held(run: Run) -> AsyncIterator[Child]:
+    """Have another process hold the lock of each bucket, until it ends."""
+    async with spawned("holder", "-c", HOLD, run.url.removeprefix("file:")) as holder:
+        await holder.hear()
+        yield holder
+
+
+async def holder_killed(run: Run) -> None:
+    """Kill processes that hold the lock, one after the other."""
+    for _ in range(5):
+        async with held(run) as holder:
+            await asyncio.sleep(MOMENT)
+            await holder.kill()
+
+
+async def holder_stopped(run: Run) -> None:
+    """Have a process stand still while it holds the lock, and then let go of it."""
+    async with held(run) as holder:
+        holder.signal(signal.SIGSTOP)
+        await asyncio.sleep(AWAY)
+        holder.signal(signal.SIGCONT)
+
+
+async def server_stopped(run: Run) -> None:
+    """Have the server stand still, and go on as if nothing had been."""
+    assert run.server
+    os.kill(run.server.gauge.pid, signal.SIGSTOP)
+    await asyncio.sleep(AWAY)
+    os.kill(run.server.gauge.pid, signal.SIGCONT)
+
+
+async def server_killed(run: Run) -> None:
+    """Kill the server, and start it again with all forgotten."""
+    assert run.server
+    await run.server.kill()
+    await asyncio.sleep(AWAY)
+    await run.server.start()
+
+
+async def server_killed_again(run: Run) -> None:
+    """Kill the server, start it again, and kill it once more as soon as the first process has noticed."""
+    await server_killed(run)
+    while not any(worker.said("back") for worker in run.workers):  # noqa: ASYNC110 - they are other processes
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(MOMENT)
+    await server_killed(run)
+
+
+async def one_cut_off(run: Run) -> None:
+    """Keep one of the processes from the server, which the others still reach."""
+    run.is_open.clear()
+    await asyncio.sleep(AWAY)
+    run.is_open.set()
+
+
+# The rows
+
+
+STORMS = (
+    ("200/s", "memory file redis", None, None),
+    ("200/s, one killed", "file redis", worker_killed, 0),
+    ("200/s, holder killed", "file", holder_killed, 0),
+    ("200/s, holder stopped", "file", holder_stopped, 1),
+    ("200/s, server stopped", "redis", server_stopped, 1),
+    ("200/s, server killed", "redis", server_killed, 1),
+    ("200/s, one cut off", "redis", one_cut_off, None),
+    ("200/s, killed again", "redis", server_killed_again, None),
+)
+CLIENTS = (
+    ("API", "memory file redis", None, None),
+    ("API, one killed", "file", worker_killed, 0),
+    ("API, server stopped", "redis", server_stopped, 1),
+    ("API, server killed", "redis", server_killed, 1),
+)
+"""The name of a row, its backings, its trouble, and how often each process has to lose the limits by it."""
+
+
+def groups(seconds: float, processes: int, tasks: int) -> Iterator[list[Case]]:
+    """Yield all rows; those in one list, which leave the host idle, run at the same time."""
+    for name, backings, trouble, losses in STORMS:
+        least = LONG if losses != 0 and trouble else 0
+        for backing in backings.split():
+            size = (max(seconds, least), processes, tasks)
+            yield [Case(name, backing, *size, STORM, trouble, losses, is_cut_off=trouble is one_cut_off)]
+    half = max(2, processes // 2)
+    slow = [
+        Case(f"{rate.per_second:g}/s", backing, 2 * seconds, half, tasks, rate)
+        for backing in ("file", "redis")
+        for rate in (PUBLISHED["list"], PUBLISHED["get"])
+    ]
+    for name, backings, trouble, losses in CLIENTS:
+        least = LONG if losses else 0
+        longer = (max(2 * seconds, least), half)
+        slow.extend(Case(name, each, *longer, trouble=trouble, losses=losses) for each in backings.split())
+    yield slow
+
+
+async def show(case: Case, together: asyncio.Barrier) -> int:
+    """Print the rows of a case; return the number of broken promises."""
+    for attempt in range(1, TRIES + 1):
+        seen = await (take(case, case.rate, together) if case.rate else call(case, together))
+        rows = [each.row() for each in seen]
+        missed = [(row, goal) for row in rows for goal, is_met in row.checked() if not is_met]
+        again = attempt < TRIES and missed and all(goal.column in BUSY for _, goal in missed)
+        for row in rows:
+            figures = (
+                "-" if (figure := row.figures.get(name)) is None else format(figure, FORMS[name]) for name in FORMS
+            )
+            print(
+                f"{row.name:24}", *(f"{text:>{max(6, len(name))}}" for name, text in zip(FORMS, figures, strict=True))
+            )
+        for row, goal in missed:
+            fault = f"{goal.text}, but it is {row.figures.get(goal.column)}"
+            print("    once more:" if again else "    BROKEN:", fault, goal.why)
+        sys.stdout.flush()
         if not again:
-            return len(broken) + len(slow)
-    raise AssertionError
+            break
+        together = asyncio.Barrier(1)
+    return len(missed)
 
 
 async def main(seconds: float, processes: int, tasks: int, only: str) -> int:
-    """Print the table; give the number of broken promises."""
-    print(HEAD, flush=True)
+    """Print the table; return the number of broken promises."""
+    print(f"{'row':24}", *(f"{name:>6}" for name in FORMS), flush=True)
     broken = 0
-    for group in rows(seconds, processes, tasks):
-        chosen = [row for row in group if fnmatch(f"{row.name}/{row.backing}", only)]
+    for group in groups(seconds, processes, tasks):
+        chosen = [case for case in group if fnmatch(f"{case.name}/{case.backing}", only)]
         together = asyncio.Barrier(max(1, len(chosen)))
-        broken += sum(await asyncio.gather(*(run(row, together) for row in chosen)))
+        broken += sum(await asyncio.gather(*(show(case, together) for case in chosen)))
     return broken
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.budget", description="One budget for many processes.")
-    parser.add_argument("--seconds", type=float, default=5.0, help="how long a storm goes on")
-    parser.add_argument("--processes", type=int, default=8, help="in a storm; half of them at the API's own rates")
-    parser.add_argument("--tasks", type=int, default=100, help="of each process")
-    parser.add_argument("--only", default="*", help="rows by name/backing, such as '*stopped*' or '*/redis'")
-    options = parser.parse_args()
-    if options.processes < 2:
-        parser.error("--processes: one of them may be killed, so there must be another")
-    work = main(options.seconds, options.processes, options.tasks, options.only)
+    given = options(__doc__, seconds=5.0, processes=8, tasks=100, only="*")
+    if given.processes < 2:
+        sys.exit("--processes: one of them may be killed, so there must be another")
     # A signal leaves nothing behind either.
-    sys.exit(bool(asyncio.run(until_signalled(work, lambda _: None))))
+    sys.exit(bool(asyncio.run(until_signalled(main(**vars(given)), lambda _: None))))

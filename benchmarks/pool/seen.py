@@ -1,7 +1,7 @@
 """What a pool has come to: what the emulator has seen of it, and which claims had one machine at the same time."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Self
 
@@ -13,57 +13,40 @@ from flyasync.pool.spec import KEY, POOL
 
 APP = "sandboxes"
 GONE = {"destroying", "destroyed"}
-
-
-@frozen(kw_only=True)
-class Made:
-    """A machine of the emulated world."""
-
-    name: str
-    state: str
-    key: str | None
-    is_leased: bool
+_most: dict[int, int] = {}
+"""How many machines of a pool existed at once at most, by emulator."""
 
 
 @frozen(kw_only=True)
 class Seen:
-    """What the emulator has seen: `most` is how many machines of a pool existed at once."""
+    """What the emulator has seen: `most` machines of a pool at once, and those that are left and seem to be claimed."""
 
-    machines: tuple[Made, ...]
+    machines: int
+    leaked: Sequence[str]
     most: int
     requests: Mapping[str, int]
-    refused_creates: int
     limited: int
+
+    @property
+    def refused_creates(self) -> int:
+        return self.requests["createMachine"] - self.machines
 
     @classmethod
     def of(cls, emulator: Emulator) -> Self:
         emulator.serving(APP)  # the world as of now
-        now, asked = emulator.world.clock, requests(emulator)
-        machines = tuple(
-            Made(
-                name=each.name,
-                state=each.state,
-                key=_metadata(each).get(KEY),
-                is_leased=bool(each.lease and each.lease.expires_at > now),
-            )
-            for each in emulator.world.machines.values()
-        )
+        machines, now = emulator.world.machines.values(), emulator.world.clock
+        leaked = [
+            f"{each.name} is {each.state}"
+            for each in machines
+            if each.state not in GONE and (KEY in _metadata(each) or (each.lease and each.lease.expires_at > now))
+        ]
         return cls(
-            machines=machines,
+            machines=len(machines),
+            leaked=leaked,
             most=_most.get(id(emulator), 0),
-            requests=asked,
-            refused_creates=asked["createMachine"] - len(machines),
+            requests=requests(emulator),
             limited=sum(emulator.refused_by_limit().values()),
         )
-
-    @property
-    def leaked(self) -> list[Made]:
-        """The machines that are left, and that somebody seems to have."""
-        return [each for each in self.machines if each.state not in GONE and (each.key is not None or each.is_leased)]
-
-
-_most: dict[int, int] = {}
-"""How many machines of a pool existed at once at most, by emulator."""
 
 
 def watch(emulator: Emulator) -> None:
@@ -79,17 +62,16 @@ def watch(emulator: Emulator) -> None:
 
 
 def lose(emulator: Emulator, probability: float) -> None:
-    """Lose so many of the responses, or none any more."""
+    """Lose so many of the responses from now on."""
     emulator.faults.clear()
-    if probability:
-        emulator.faults.add(Fault(does="cut_after", probability=probability))
+    emulator.faults.add(Fault(does="cut_after", probability=probability))
 
 
 def _metadata(machine: Any) -> dict[str, str]:
     return machine.config.get("metadata") or {}
 
 
-@frozen(kw_only=True)
+@frozen
 class Held:
     """A machine in the hands of one claim, from `start` to `end` by the clock of the host."""
 
@@ -99,17 +81,18 @@ class Held:
     end: float
 
 
-def held(lines: Iterable[Mapping[str, Any]], killed: Mapping[int, float], now: float) -> Iterator[Held]:
-    """Yield each claim that processes have told: it ends with its block, or when its process was killed."""
-    open_: dict[tuple[int, str], Mapping[str, Any]] = {}
-    for line in lines:
-        place = line["pid"], line.get("user", "")
-        if line["what"] == "claimed":
-            open_[place] = line
-        elif line["what"] == "released" and (begun := open_.pop(place, None)):
-            yield Held(machine=begun["machine"], user=begun["user"], start=begun["at"], end=line["at"])
-    for (pid, user), begun in open_.items():
-        yield Held(machine=begun["machine"], user=user, start=begun["at"], end=killed.get(pid, now))
+def held(reported: Iterable[Sequence[Any]], end: float) -> Iterator[Held]:
+    """Yield each claim that a process has reported: it ends with its block, or with its process at `end`."""
+    claims: dict[str, tuple[str, float]] = {}
+    for word, *rest in reported:
+        if word == "claimed":
+            user, machine, start = rest
+            claims[user] = machine, start
+        elif word == "released":
+            user, released = rest
+            machine, start = claims.pop(user)
+            yield Held(machine, user, start, released)
+    yield from (Held(machine, user, start, end) for user, (machine, start) in claims.items())
 
 
 def twice(claims: Iterable[Held]) -> list[tuple[Held, Held]]:

@@ -1,14 +1,14 @@
 """A process of the storm, or of many calls for one machine: `python -m benchmarks.pool.worker ORDER`.
 
-It says at once what it has done, since it may be killed at any time; all processes have one clock.
+It reports at once what it has done, since it may be killed at any time; all processes have one clock.
 """
 
 import asyncio
 import json
-import os
 import random
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -32,46 +32,41 @@ class Order:
     ensure: int = 0
     users: tuple[str, ...] = ()
     in_flight: int = 0
-    hold: float = 1.0
-    pool: dict[str, Any] = Factory(dict)
+    pool: Mapping[str, Any] = Factory(dict)
 
 
-def pool(fly: FlyClient, options: dict[str, Any], **others: Any) -> MachinePool:
+def pool(fly: FlyClient, options: Mapping[str, Any], **others: Any) -> MachinePool:
     """Return the pool of the benchmark."""
     return MachinePool(fly, APP, SANDBOX, **options, **others)
 
 
-def note(what: str, **fields: Any) -> None:
-    say([{"what": what, "at": time.monotonic(), "pid": os.getpid(), **fields}])
-
-
 def observe(event: PoolEvent) -> None:
     if isinstance(event, MachineClaimed):
-        note("event", source=event.source, seconds=event.seconds)
+        say([event.source, event.seconds])
 
 
 async def work(order: Order) -> None:
     async with FlyClient(order.token, base_url=order.url, limits=order.limits) as fly:
         if order.ensure:
             calls = (fly.machines.ensure_running(APP, "user-7", SANDBOX) for _ in range(order.ensure))
-            note("ensured", machines=sorted({each.machine.id for each in await asyncio.gather(*calls)}))
+            say(["ensured", *{each.machine.id for each in await asyncio.gather(*calls)}])
             return
         users = iter(order.users)
         async with pool(fly, order.pool, on_event=observe) as machines, asyncio.TaskGroup() as tasks:
             for _ in range(order.in_flight):
-                tasks.create_task(_serve(machines, users, order.hold))
+                tasks.create_task(_serve(machines, users))
 
 
-async def _serve(machines: MachinePool, users: Any, hold: float) -> None:
+async def _serve(machines: MachinePool, users: Iterator[str]) -> None:
     for user in users:
-        done = False
-        while not done:
+        is_served = False
+        while not is_served:
             with suppress(PoolExhausted):
                 async with machines.acquire(user, timeout=120) as machine:
-                    note("claimed", user=user, machine=machine.id)
-                    await asyncio.sleep(hold * random.uniform(0.5, 1.5))
-                    note("released", user=user, machine=machine.id)
-                done = True
+                    say(["claimed", user, machine.id, time.monotonic()])
+                    await asyncio.sleep(random.uniform(0.5, 1.5))
+                    say(["released", user, time.monotonic()])
+                is_served = True
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ class Child:
 
     name: str
     process: asyncio.subprocess.Process
-    is_killed: bool = False
+    killed_at: float | None = None
+    heard: list[list[Any]] = field(factory=list)
     gauge: Gauge = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -51,12 +53,17 @@ class Child:
         self.tell(value)
         return await self.hear()
 
-    async def listen(self, note: Callable[..., None]) -> None:
-        """Note the words of each `say`, to the end of the process; what was said before a kill is not lost."""
+    async def listen(self) -> None:
+        """Keep the words of each `say`, to the end of the process; what was said before a kill is not lost."""
         assert self.process.stdout
         async for line in self.process.stdout:
             if line.endswith(b"\n"):
-                note(*json.loads(line))
+                self.heard.append(json.loads(line))
+        await self.process.wait()
+
+    def said(self, word: str) -> list[list[Any]]:
+        """Return what followed this word each time, of all that `listen` has kept."""
+        return [rest for first, *rest in self.heard if first == word]
 
     def signal(self, number: int) -> None:
         with suppress(ProcessLookupError):  # it was through already
@@ -65,7 +72,7 @@ class Child:
     async def kill(self) -> None:
         """Kill it with `kill -9`, about which it can do nothing."""
         self.gauge.look()
-        self.is_killed = True
+        self.killed_at = time.monotonic()
         self.signal(signal.SIGKILL)
         await self.process.wait()
 

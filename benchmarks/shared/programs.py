@@ -95,9 +95,27 @@ async def proxied(refused: list[str], ports: Mapping[str, int] | None = None) ->
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+@asynccontextmanager
+async def relayed(port: int, is_open: asyncio.Event) -> AsyncIterator[str]:
+    """Serve another way to a port of this host, on which nothing passes while `is_open` is not set."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, questions = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(_copy(reader, questions, is_open), _copy(answers, writer, is_open))
+
+    is_open.set()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield "{}:{}".format(*server.sockets[0].getsockname())
+    server.close()
+
+
+async def _copy(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_open: asyncio.Event | None = None
+) -> None:
     with suppress(OSError):
         while data := await reader.read(65536):
+            if is_open:
+                await is_open.wait()
             writer.write(data)
             await writer.drain()
     writer.close()

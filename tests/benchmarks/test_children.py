@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from benchmarks.shared.children import running, spawned
+from benchmarks.shared.children import Child, running, spawned
 from benchmarks.shared.served import served
 
 ECHO = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
@@ -27,19 +27,20 @@ def test_a_process_is_asked_and_ends_with_its_block() -> None:
 
 
 def test_what_a_process_said_before_it_was_killed_is_noted_and_half_a_line_is_not() -> None:
-    async def noted() -> list[tuple[Any, ...]]:
-        words: list[tuple[Any, ...]] = []
+    async def killed() -> Child:
         async with spawned("talker", "-c", TALKS) as child:
-            listening = asyncio.create_task(child.listen(lambda *said: words.append(said)))
-            while len(words) < 2:  # noqa: ASYNC110 - another process, in real time
+            listening = asyncio.create_task(child.listen())
+            while len(child.heard) < 2:  # noqa: ASYNC110 - another process, in real time
                 await asyncio.sleep(0.01)
             await child.kill()
             await listening
-            assert child.is_killed
-            assert child.process.returncode == -signal.SIGKILL
-        return words
+        return child
 
-    assert asyncio.run(noted()) == [("one", 1), ("two",)]
+    child = asyncio.run(killed())
+    assert child.heard == [["one", 1], ["two"]]
+    assert child.said("one") == [[1]]
+    assert child.killed_at
+    assert child.process.returncode == -signal.SIGKILL
 
 
 def test_a_process_that_is_not_awaited_ends_with_its_block_as_well() -> None:

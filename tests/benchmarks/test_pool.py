@@ -26,11 +26,8 @@ def test_the_costs_of_all_ways_reach_their_goals() -> None:
 
 
 def test_claims_of_one_machine_at_one_time_are_found() -> None:
-    lines = [
-        {"what": "claimed", "pid": 1, "user": "a", "machine": "m", "at": 1.0},
-        {"what": "claimed", "pid": 2, "user": "b", "machine": "m", "at": 4.0},
-        {"what": "released", "pid": 2, "user": "b", "machine": "m", "at": 5.0},
-    ]
-    assert len(twice(held(lines, {1: 4.5}, 9.0))) == 1
-    assert not twice(held(lines, {1: 3.0}, 9.0))
-    assert list(held(lines[:1], {1: 3.0}, 9.0)) == [Held(machine="m", user="a", start=1.0, end=3.0)]
+    one = [["claimed", "a", "m", 1.0]]
+    other = [["claimed", "b", "m", 4.0], ["released", "b", 5.0]]
+    assert len(twice([*held(one, 4.5), *held(other, 9.0)])) == 1
+    assert not twice([*held(one, 3.0), *held(other, 9.0)])
+    assert list(held(one, 3.0)) == [Held("m", "a", 1.0, 3.0)]

@@ -111,7 +111,7 @@ class Storm:
     def _end(self, process: Process, user: str) -> None:
         machine, start = process.holds.pop(user)
         now = asyncio.get_running_loop().time()
-        self.claims.append(Held(machine=machine, user=user, start=start, end=now))
+        self.claims.append(Held(machine, user, start, now))
 
     def kill(self, process: Process) -> None:
         """Kill a process; its claims end at that moment, and its users come again."""

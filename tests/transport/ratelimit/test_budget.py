@@ -5,12 +5,12 @@ import asyncio
 import pytest
 from attrs import evolve
 
-from benchmarks.budget.judge import SECOND, Turn, by_the_server, ideal, peak, recovered, spread
-from benchmarks.budget.rows import Row, fly
+from benchmarks.budget.runs import call, take
+from benchmarks.budget.seen import BUSY, STORM, Case, Seen, Turn, by_the_server, ideal, peak, recovered, spread
 from benchmarks.budget.shares import LEASED, NOTHING, OWN, beyond, sends
-from benchmarks.budget.verdict import Seen
 from benchmarks.shared.valkey import Grant
 from flyasync.transport.ratelimit.rates import Rate
+from flyasync.transport.ratelimit.shared import SECOND
 
 TENTH = SECOND // 10
 
@@ -21,10 +21,15 @@ def a_turn(process: int, at: int, *, by: str = "store", late: int = 0) -> Turn:
 
 def seen_of(backing: str) -> Seen:
     async def flown() -> Seen:
-        (seen,) = await fly(Row(name="tiny", backing=backing, seconds=0.4, processes=2, tasks=5), asyncio.Barrier(1))
+        (seen,) = await take(Case("tiny", backing, 0.4, processes=2, tasks=5), STORM, asyncio.Barrier(1))
         return seen
 
     return asyncio.run(flown())
+
+
+def missed(seen: Seen) -> list[str]:
+    row = seen.row()
+    return [goal.column for goal, is_met in row.checked() if not is_met and goal.column not in BUSY]
 
 
 def test_the_peak_is_what_the_fullest_window_holds_beyond_the_rate() -> None:
@@ -66,27 +71,24 @@ def test_a_turn_that_is_in_no_record_takes_the_time_of_no_other() -> None:
 
 
 def test_processes_that_count_each_for_itself_are_seen_to_exceed_the_limit() -> None:
-    verdict = seen_of("memory")
-    assert verdict.peak > verdict.burst
-    assert not list(verdict.broken())
+    seen = seen_of("memory")
+    assert seen.figures()["peak"] > seen.burst  # type: ignore[operator]
+    assert not missed(seen)
 
 
 @pytest.mark.parametrize("backing", ["file", "redis"])
 def test_processes_that_share_are_seen_to_keep_to_it_and_would_be_seen_not_to(backing: str) -> None:
-    verdict = seen_of(backing)
-    assert not list(verdict.broken())
-    assert verdict.grants == 130
-    stricter = evolve(verdict, rate=Rate(per_second=200, burst=40))
-    assert any("exceeded" in fault for fault in stricter.broken())
-    fewer = evolve(verdict, missing=1)
-    assert any("lost" in fault for fault in fewer.broken())
+    seen = seen_of(backing)
+    assert not missed(seen)
+    assert seen.figures()["grants"] == 130
+    assert missed(evolve(seen, rate=Rate(per_second=200, burst=40))) == ["peak"]
+    assert missed(evolve(seen, missing=1)) == ["missing"]
 
 
 def test_clients_that_share_are_judged_by_an_api_in_a_process_of_its_own() -> None:
-    row = Row(name="API", backing="file", seconds=0.5, processes=2, rate=None)
-    verdicts = asyncio.run(fly(row, asyncio.Barrier(1)))
-    assert [verdict.grants for verdict in verdicts] == [10, 2]
-    assert [fault for verdict in verdicts for fault in verdict.broken()] == []
+    results = asyncio.run(call(Case("API", "file", 0.5, processes=2), asyncio.Barrier(1)))
+    assert [seen.figures()["grants"] for seen in results] == [10, 2]
+    assert [fault for seen in results for fault in missed(seen)] == []
 
 
 def test_only_a_lease_bounds_what_a_client_sends_that_is_cut_off_and_it_costs_the_others_a_share() -> None:
