@@ -4,7 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 from attrs import asdict, frozen
@@ -17,7 +17,6 @@ from flyasync.emulator.http.middleware import ApiMiddleware, body_of
 from flyasync.emulator.http.views.overview import overview
 from flyasync.emulator.world.reach import reach, route_request
 
-ControlRoute = Callable[[web.BaseRequest], Awaitable[web.Response]]
 _CAPACITY = {"region": "string", "machines": "int"}
 _IMAGE = {"image": "string"}
 _CRASH = {"machine_id": "string", "exit_code": "int"}
@@ -36,31 +35,6 @@ class ControlRoutes:
     dump: Callable[[], Json]
     load: Callable[[Any], None]
     reset: Callable[[], None]
-
-    def routes(self) -> list[tuple[str, str, ControlRoute]]:
-        """Return the control routes: method, path and what responds."""
-        return [
-            ("GET", "/_emulator/health", self.health),
-            ("GET", "/_emulator/incidents", self.incidents),
-            ("GET", "/_emulator/counts", self.counts),
-            ("GET", "/_emulator/log", self.log),
-            ("GET", "/_emulator/faults", self.faults),
-            ("POST", "/_emulator/faults", self.add_faults),
-            ("DELETE", "/_emulator/faults", self.clear_faults),
-            ("GET", "/_emulator/commands", self.commands),
-            ("POST", "/_emulator/commands", self.add_commands),
-            ("DELETE", "/_emulator/commands", self.clear_commands),
-            ("POST", "/_emulator/capacity", self.capacity),
-            ("POST", "/_emulator/host_status", self.host_status),
-            ("POST", "/_emulator/crash", self.crash),
-            ("POST", "/_emulator/images", self.images),
-            ("GET", "/_emulator/overview", self.overview),
-            ("GET", "/_emulator/world", self.world),
-            ("POST", "/_emulator/world", self.load_world),
-            ("GET", "/_emulator/reach", self.reach),
-            ("POST", "/_emulator/request", self.request),
-            ("POST", "/_emulator/reset", self.start_over),
-        ]
 
     async def health(self, _: web.BaseRequest) -> web.Response:
         """Confirm that the emulator serves."""
@@ -214,3 +188,28 @@ def _refusing() -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise bad_request(error.args[0]) from None
+
+
+ControlRoute = Callable[[ControlRoutes, web.BaseRequest], Awaitable[web.Response]]
+ROUTES: Final[tuple[tuple[str, str, ControlRoute], ...]] = (
+    ("GET", "/_emulator/health", ControlRoutes.health),
+    ("GET", "/_emulator/incidents", ControlRoutes.incidents),
+    ("GET", "/_emulator/counts", ControlRoutes.counts),
+    ("GET", "/_emulator/log", ControlRoutes.log),
+    ("GET", "/_emulator/faults", ControlRoutes.faults),
+    ("POST", "/_emulator/faults", ControlRoutes.add_faults),
+    ("DELETE", "/_emulator/faults", ControlRoutes.clear_faults),
+    ("GET", "/_emulator/commands", ControlRoutes.commands),
+    ("POST", "/_emulator/commands", ControlRoutes.add_commands),
+    ("DELETE", "/_emulator/commands", ControlRoutes.clear_commands),
+    ("POST", "/_emulator/capacity", ControlRoutes.capacity),
+    ("POST", "/_emulator/host_status", ControlRoutes.host_status),
+    ("POST", "/_emulator/crash", ControlRoutes.crash),
+    ("POST", "/_emulator/images", ControlRoutes.images),
+    ("GET", "/_emulator/overview", ControlRoutes.overview),
+    ("GET", "/_emulator/world", ControlRoutes.world),
+    ("POST", "/_emulator/world", ControlRoutes.load_world),
+    ("GET", "/_emulator/reach", ControlRoutes.reach),
+    ("POST", "/_emulator/request", ControlRoutes.request),
+    ("POST", "/_emulator/reset", ControlRoutes.start_over),
+)

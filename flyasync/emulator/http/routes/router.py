@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 
 from aiohttp import web
 
@@ -18,6 +18,7 @@ from flyasync.emulator.http.routes import (
     apps,
     certificates,
     console,
+    emulator_admin,
     flyctl_deploys,
     flyctl_postgres,
     graphql,
@@ -35,7 +36,7 @@ from flyasync.emulator.http.routes import (
     volumes,
     wait,
 )
-from flyasync.emulator.http.routes.emulator_admin import ControlRoute, ControlRoutes
+from flyasync.emulator.http.routes.emulator_admin import ControlRoutes
 
 HANDLERS: Mapping[str, Handler] = {
     **apps.HANDLERS,
@@ -60,7 +61,10 @@ HANDLERS: Mapping[str, Handler] = {
 LONG_HANDLERS: Mapping[str, LongHandler] = wait.HANDLERS
 _BIGGEST_BODY = 16 * 1024**2
 _PATHS_KEPT = 4096
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Endpoint = Callable[[web.BaseRequest, Mapping[str, str]], Awaitable[web.StreamResponse]]
+Binding = Callable[[ApiMiddleware, ControlRoutes], Endpoint]
+"""What makes a route of every emulator the endpoint of one."""
 
 
 def server(middleware: ApiMiddleware, control: ControlRoutes, allowed_hosts: AllowedHosts) -> web.Server:
@@ -68,12 +72,12 @@ def server(middleware: ApiMiddleware, control: ControlRoutes, allowed_hosts: All
 
     It has no `web.Application`, whose router tries one path after another: a get would take a fifth longer.
     """
-    paths = PathTree[Endpoint]()
-    for operation in (*operations(), *companions()):
-        paths.add(operation.method, operation.path, partial(middleware.serve, operation.action))
-    for method, path, answer in (*control.routes(), *console.ROUTES):
-        paths.add(method, path, partial(_without_params, answer))
-    find = lru_cache(maxsize=_PATHS_KEPT)(paths.find)  # clients poll the same few paths
+    paths = _paths()
+
+    @lru_cache(maxsize=_PATHS_KEPT)  # clients poll the same few paths
+    def find(method: str, path: str) -> tuple[Endpoint, Mapping[str, str]] | None:
+        found = paths.find(method, path)
+        return None if found is None else (found[0](middleware, control), found[1])
 
     async def respond(http: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -98,5 +102,30 @@ def server(middleware: ApiMiddleware, control: ControlRoutes, allowed_hosts: All
     return web.Server(respond, request_factory=request, handler_cancellation=True, access_log=None)
 
 
-async def _without_params(answer: ControlRoute, http: web.BaseRequest, _: Mapping[str, str]) -> web.StreamResponse:
+@cache
+def _paths() -> PathTree[Binding]:
+    """Return the paths of every emulator: tests start thousands of them."""
+    paths = PathTree[Binding]()
+    for operation in (*operations(), *companions()):
+        paths.add(operation.method, operation.path, partial(_operation, operation.action))
+    for method, path, answer in emulator_admin.ROUTES:
+        paths.add(method, path, partial(_control_route, answer))
+    for method, path, page in console.ROUTES:
+        paths.add(method, path, partial(_console_page, page))
+    return paths
+
+
+def _operation(action: str, middleware: ApiMiddleware, _: ControlRoutes) -> Endpoint:
+    return partial(middleware.serve, action)
+
+
+def _control_route(answer: emulator_admin.ControlRoute, _: ApiMiddleware, control: ControlRoutes) -> Endpoint:
+    return partial(_without_params, partial(answer, control))
+
+
+def _console_page(page: Answer, _: ApiMiddleware, __: ControlRoutes) -> Endpoint:
+    return partial(_without_params, page)
+
+
+async def _without_params(answer: Answer, http: web.BaseRequest, _: Mapping[str, str]) -> web.StreamResponse:
     return await answer(http)
