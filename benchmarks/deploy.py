@@ -5,8 +5,7 @@
 - Exactly once: seeded runs with 30 % of the create answers lost; how many machines were wanted, there, and extra.
 """
 
-import sys
-
+from benchmarks.shared.options import options
 from benchmarks.shared.served import world
 from flyasync import DeployBuilder, Fault
 from flyasync.emulator.core.regions import CODES
@@ -49,14 +48,13 @@ async def exactly_once(runs: int) -> None:
     for seed in range(runs):
         async with world(retired=(), seed=seed, faults=lost) as (emulator, fly):
             report = await base.execute(fly)
-            machines = await fly.machines.list("web", include_deleted=True)
+            machines = {machine.id for machine in await fly.machines.list("web", include_deleted=True)}
             assert report.ok, f"seed {seed}: {report}"
-            assert {machine.id for machine in report.running} == {machine.id for machine in machines}, f"seed {seed}"
+            assert {machine.id for machine in report.running} == machines, f"seed {seed}"
         wanted, there = wanted + len(report.machines), there + len(machines)
         unanswered += sum(map(emulator.faults.hits, lost))
-    share = unanswered / wanted
     print(
-        f"{runs} runs, {share:.0%} of the create responses lost: "
+        f"{runs} runs, {unanswered / wanted:.0%} of the create responses lost: "
         f"{wanted} desired, {there} found, {there - wanted} extra"
     )
 
@@ -68,4 +66,4 @@ async def main(*, quick: bool) -> None:
 
 
 if __name__ == "__main__":
-    run_virtual(main(quick="--quick" in sys.argv))
+    run_virtual(main(**vars(options(__doc__, quick=False))))

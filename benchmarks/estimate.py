@@ -10,20 +10,19 @@ from the third machine up on. The last columns are the means half way: what was 
 
 import asyncio
 import math
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain
 from statistics import fmean
 
 from attrs import frozen
 
+from benchmarks.shared.options import options
 from benchmarks.shared.served import world
 from flyasync import Check, DeployBuilder, Estimate, Phase, Progress
 from flyasync.testing import run_virtual
 
-Bounds = tuple[float, float]
 FIXED = (2.0, 20.0)
-ANY: Bounds = (1.0, 60.0)
+ANY = (1.0, 60.0)
 ENOUGH = 3
 OFTEN = 0.8
 
@@ -46,7 +45,7 @@ SHAPES: dict[str, Shape] = {
 
 
 @frozen
-class Told:
+class Sample:
     """What was estimated at some moment, and what was really left then."""
 
     estimate: Estimate
@@ -55,25 +54,24 @@ class Told:
     @property
     def off(self) -> float:
         """How far the expected time is off, as a share of what it may be; without one it is all off."""
-        if self.estimate.likely is None:
-            return math.inf
-        return abs(self.estimate.likely - self.really) / max(self.really / 4, 3.0)
+        likely = math.inf if self.estimate.likely is None else self.estimate.likely
+        return abs(likely - self.really) / max(self.really / 4, 3.0)
 
     @property
-    def most(self) -> float:
-        return math.inf if self.estimate.most is None else self.estimate.most
+    def width(self) -> float:
+        return math.inf if self.estimate.most is None else self.estimate.most - self.estimate.least
 
     @property
     def holds(self) -> bool:
         """Whether the time really left is in the range, or is at least what was said while there is no range."""
-        return self.estimate.least <= self.really <= self.most
+        return 0 <= self.really - self.estimate.least <= self.width
 
 
-Run = tuple[Told, Sequence[Told]]
+Run = tuple[Sample, Sequence[Sample]]
 """One deploy: what its plan said beside what it took, and its events from the third machine up on."""
 
 
-async def deployed(shape: Shape, boot: Bounds, seed: int) -> Run:
+async def deployed(shape: Shape, boot: tuple[float, float], seed: int) -> Run:
     """Deploy a shape once, and compare."""
     first, then = shape
     events: list[Progress] = []
@@ -86,13 +84,13 @@ async def deployed(shape: Shape, boot: Bounds, seed: int) -> Run:
         await asyncio.sleep(30)
         observed = then.on_event(lambda event: events.append(event) if isinstance(event, Progress) else None)
         report = await observed.execute(fly)
+        assert planned is not None
         assert report.ok, report
         assert not sum(emulator.refused_by_limit().values())
-    assert planned is not None
     is_up = Phase.HEALTHY if any(each.phase is Phase.HEALTHY for each in events) else Phase.STARTED
     up = accumulate(event.phase is is_up for event in events)
-    return Told(planned, report.seconds), [
-        Told(event.remaining, report.seconds - event.at)
+    return Sample(planned, report.seconds), [
+        Sample(event.remaining, report.seconds - event.at)
         for event, count in zip(events, up, strict=True)
         if count >= ENOUGH and event.remaining is not None
     ]
@@ -101,25 +99,29 @@ async def deployed(shape: Shape, boot: Bounds, seed: int) -> Run:
 def fixed(name: str, boot: float, runs: Sequence[Run]) -> bool:
     """Print how far off a shape was on fixed boots, and return whether that is close enough."""
     planned, _ = runs[0]
-    worst = max(told.off for _, events in runs for told in events)
+    worst = max(sample.off for _, events in runs for sample in events)
     print(f"  {name:<34} {boot:3.0f} s {planned.estimate!s:>18} {planned.really:7.1f} s {worst:10.0%}")
     return worst <= 1
 
 
 def varied(name: str, runs: Sequence[Run]) -> bool:
     """Print how often the range held the truth, and return whether that is often enough."""
-    ranges = [[told for told in events if told.estimate.most is not None] for _, events in runs]
-    halves = [[told for told in events if told.really <= planned.really / 2][:1] for planned, events in runs]
-    cases = [[planned for planned, _ in runs], [each for some in ranges for each in some[:1]], list(chain(*halves))]
-    counts = [(sum(told.holds for told in those), len(those)) for those in cases]
-    every, half = list(chain(*ranges)), cases[2]
-    really, width = fmean(told.really for told in half), fmean(told.most - told.estimate.least for told in half)
+
+    def held(samples: Iterable[Sample]) -> tuple[int, int]:
+        found = [sample.holds for sample in samples]
+        return sum(found), len(found)
+
+    ranges = [[sample for sample in events if sample.width < math.inf] for _, events in runs]
+    halves = [[sample for sample in events if sample.really <= planned.really / 2][:1] for planned, events in runs]
+    half, (all_held, events) = list(chain(*halves)), held(chain(*ranges))
+    counts = [held(planned for planned, _ in runs), held(each for some in ranges for each in some[:1]), held(half)]
     print(
         f"  {name:<34}",
-        *(f"{held:>5} of {count:<3}" for held, count in counts),
-        f"{sum(told.holds for told in every) / len(every):9.0%} {really:7.0f} s {width:7.0f} s",
+        *(f"{well:>5} of {count:<3}" for well, count in counts),
+        f"{all_held / events:9.0%} {fmean(each.really for each in half):7.0f} s",
+        f"{fmean(each.width for each in half):7.0f} s",
     )
-    return min(held / count for held, count in counts) >= OFTEN
+    return min(well / count for well, count in counts) >= OFTEN
 
 
 async def main(*, quick: bool) -> None:
@@ -130,12 +132,12 @@ async def main(*, quick: bool) -> None:
         for boot in FIXED:
             runs = [await deployed(shape, (boot, boot), seed) for seed in range(seeds // 5)]
             close.append(fixed(name, boot, runs))
-    print(f"\n  {'boots of 1 to 60 s':<34} {'before':>12} {'first':>12} {'half way':>12} ", end="")
-    print(f"{'all':>9} {'left':>9} {'range':>9}")
+    heads = ("before", "first", "half way", " all", "left", "range")
+    print(f"\n  {'boots of 1 to 60 s':<34}", *(f"{head:>{12 if index < 3 else 9}}" for index, head in enumerate(heads)))
     for name, shape in shapes:
         close.append(varied(name, [await deployed(shape, ANY, seed) for seed in range(seeds)]))
     print(f"\n{sum(close)} of {len(close)} rows are close enough")
 
 
 if __name__ == "__main__":
-    run_virtual(main(quick="--quick" in sys.argv))
+    run_virtual(main(**vars(options(__doc__, quick=False))))

@@ -7,10 +7,10 @@ searched for the token and for all secret values that the deploy has used.
 
 import base64
 import json
-import random
 import sys
 import time
 import zlib
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import count, islice
 from pathlib import Path
@@ -27,19 +27,19 @@ from flyasync.testing import run_virtual
 
 TOKEN = "fo1_the_token_of_the_flights"  # noqa: S105 - of no account
 SECRETS = {"DATABASE_URL": "postgres://shop:hunter2hunter2@db.internal/shop", "API_KEY": "kx7-93nfo2-8sd72jk"}
+Case = tuple[str, str, int]
 
 
 @frozen(kw_only=True)
 class Result:
-    """What came of one deploy and its replay; `faults` are what must not be."""
+    """What came of one failed deploy and its replay; `faults` are what must not be."""
 
     case: str
-    failed: bool
-    exchanges: int = 0
-    size: int = 0
-    seconds: float = 0.0
-    reveals: bool = False
-    faults: tuple[str, ...] = ()
+    exchanges: int
+    size: int
+    seconds: float
+    reveals: bool
+    faults: tuple[str, ...]
 
 
 async def record(strategy: str, day_name: str, seed: int, path: Path) -> tuple[bool, str]:
@@ -53,16 +53,13 @@ async def record(strategy: str, day_name: str, seed: int, path: Path) -> tuple[b
         return report is not None and not report.ok, token
 
 
-def one(case: tuple[str, str, int]) -> Result:
-    """Record a deploy and run it again, each in a loop of its own."""
-    strategy, day, seed = case
-    name = f"{strategy}/{day}/{seed}"
-    random.seed(seed)
+def one(case: Case) -> Result | None:
+    """Record a deploy and run it again, each in a loop of its own; None if it did not fail."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "deploy.jsonl")
-        has_failed, token = run_virtual(record(strategy, day, seed, path))
+        has_failed, token = run_virtual(record(*case, path))
         if not has_failed:
-            return Result(case=name, failed=False)
+            return None
         text = path.read_text()
         found = [each for each in (token, *SECRETS.values(), "hunter2") if each in uncompressed(text)]
         start = time.perf_counter()
@@ -73,8 +70,7 @@ def one(case: tuple[str, str, int]) -> Result:
         faults += [f"diverged {replayed.divergence}, played {replayed.played} of {replayed.recorded}"]
         faults += [str(replayed.error)] if replayed.error else (replayed.differences or ["no report"])[:5]
     return Result(
-        case=name,
-        failed=True,
+        case="/".join(map(str, case)),
         exchanges=replayed.recorded,
         size=len(text),
         seconds=seconds,
@@ -87,21 +83,18 @@ def uncompressed(text: str) -> str:
     """Return a recording with its compressed bodies as JSON, in which every value can be found."""
     lines = [json.loads(line) for line in text.splitlines()]
     packed = [value for line in lines for name, value in line.items() if name.endswith("_zlib")]
-    bodies = [zlib.decompress(base64.b64decode(value)).decode() for value in packed]
-    return "\n".join([text, *bodies])
+    return "\n".join([text, *(zlib.decompress(base64.b64decode(value)).decode() for value in packed)])
 
 
 def main(deploys: int, only: str = "") -> int:
     """Record and replay until so many deploys have failed; return how many replays were not the same."""
-    cases = ((strategy, day, seed) for seed in count() for day in DAYS for strategy in STRATEGIES)
+    cases: Iterable[Case] = ((strategy, day, seed) for seed in count() for day in DAYS for strategy in STRATEGIES)
+    cases = iter([only_case(only)] if only else cases)
     results: list[Result] = []
     begun = time.perf_counter()
     with ProcessPoolExecutor() as pool:
-        while len(results) < deploys:
-            batch = [only_case(only)] if only else list(islice(cases, max(8, deploys // 2)))
-            results += [each for each in pool.map(one, batch) if each.failed][: deploys - len(results)]
-            if only:
-                break
+        while len(results) < deploys and (batch := list(islice(cases, max(8, deploys // 2)))):
+            results += [each for each in pool.map(one, batch) if each][: deploys - len(results)]
     wrong = [each for each in results if each.faults]
     for each in wrong:
         print(f"{each.case}: {'; '.join(each.faults)}")
@@ -115,7 +108,7 @@ def main(deploys: int, only: str = "") -> int:
     return len(wrong)
 
 
-def only_case(text: str) -> tuple[str, str, int]:
+def only_case(text: str) -> Case:
     """Return a case by its name, such as `rolling/500/3`."""
     strategy, day, seed = text.split("/")
     return strategy, day, int(seed)
