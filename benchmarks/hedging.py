@@ -9,8 +9,7 @@ import math
 from collections.abc import Sequence
 
 from benchmarks.parts.flight_fleets import alive
-from benchmarks.rivals.launches import emulated, wanted
-from benchmarks.rivals.with_flyasync import BASE, builders_of
+from benchmarks.parts.launch_rivals import BASE, builders_of, emulated, wanted
 from benchmarks.shared.table import Goal, Row, Table, percentile
 from flyasync import Fault, FlyClient, MachineReport, Phase, deploy_many
 from flyasync.testing import run_virtual

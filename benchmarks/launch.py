@@ -6,7 +6,7 @@ runs, and how often a limit said no, is the emulator's word. The floor is what t
 goes one after the other take: see `benchmarks.fleet.floor`. A tag takes one request more, since it has to be resolved
 so that all machines run one digest. Where somebody is through earlier, both are listed request by request.
 
-flyasync and the hand-written ones, which `benchmarks/rivals/by_hand.py` shows, run in virtual time: there is no CPU in
+flyasync and the hand-written ones, both in `benchmarks/parts/launch_rivals.py`, run in virtual time: there is no CPU in
 it, so the machine does not matter. The ready-made SDKs run as programs in real time, beside flyasync as a program, and
 at a smaller size. They are installed for that; one that cannot be is not measured. `--flyctl PATH` adds the official
 command, beside ours.
@@ -21,10 +21,10 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.fleet.floor import Floor, floor
 from benchmarks.hedging import hedging
-from benchmarks.rivals import by_hand, with_flyasync
-from benchmarks.rivals.flyctl import beside_flyctl
-from benchmarks.rivals.launches import LATENCY, REGIONS, Launched, Wanted, emulated, wanted
-from benchmarks.rivals.programs import FLYASYNC, KITS, Program, installed, side_by_side
+from benchmarks.parts import launch_rivals as rivals
+from benchmarks.parts.launch_flyctl import beside_flyctl
+from benchmarks.parts.launch_programs import FLYASYNC, KITS, Program, installed, side_by_side
+from benchmarks.parts.launch_rivals import LATENCY, REGIONS, Launched, Wanted, wanted
 from benchmarks.shared.table import Figure, Goal, Plot, Row, Table
 from flyasync.testing import run_virtual
 
@@ -34,12 +34,12 @@ Rival = Callable[[str, str, Sequence[Wanted]], Awaitable[None]]
 OURS = "flyasync"
 PINNED = "flyasync, with the digest"
 RIVALS: Mapping[str, Rival] = {
-    OURS: with_flyasync.launch,
-    PINNED: partial(with_flyasync.launch, base=with_flyasync.PINNED),
-    "aiohttp, gather": partial(by_hand.launch, tries=1),
-    "aiohttp, gather, a 429 once more after 2 s": partial(by_hand.launch, tries=2, pause=2),
-    "aiohttp, gather, a 429 again each second": by_hand.launch,
-    "aiohttp, aiolimiter, a 429 again": partial(by_hand.launch, is_paced=True, pause=0),
+    OURS: rivals.with_flyasync,
+    PINNED: partial(rivals.with_flyasync, base=rivals.PINNED),
+    "aiohttp, gather": partial(rivals.by_hand, tries=1),
+    "aiohttp, gather, a 429 once more after 2 s": partial(rivals.by_hand, tries=2, pause=2),
+    "aiohttp, gather, a 429 again each second": rivals.by_hand,
+    "aiohttp, aiolimiter, a 429 again": partial(rivals.by_hand, is_paced=True, pause=0),
 }
 SIZES = (60, 300)
 APPS = (1, 3, 30)
@@ -104,7 +104,7 @@ def virtually(rival: Rival, machines: int, apps: int) -> Launched:
 async def launched(rival: Rival, order: Sequence[Wanted]) -> Launched:
     """Have a rival launch these machines, on an emulator of its own."""
     now = asyncio.get_running_loop().time
-    async with emulated(dict.fromkeys(each.app for each in order), boot=BOOT) as emulator:
+    async with rivals.emulated(dict.fromkeys(each.app for each in order), boot=BOOT) as emulator:
         began = now()
         await rival(emulator.url, emulator.token, order)
         return Launched.of(emulator, now() - began)

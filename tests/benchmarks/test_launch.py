@@ -21,8 +21,8 @@ from benchmarks.launch import (
     virtually,
     why_slower,
 )
-from benchmarks.rivals.launches import REGIONS, Launched, Wanted, wanted
-from benchmarks.rivals.programs import NotThereError, Program, install, installed
+from benchmarks.parts.launch_programs import Program, installed
+from benchmarks.parts.launch_rivals import REGIONS, Launched, Wanted, wanted
 from flyasync import FlyClient, MachineConfig
 
 
@@ -119,22 +119,18 @@ def test_a_rival_that_knows_no_waits_is_measured_too() -> None:
 
 
 def test_what_cannot_be_installed_is_told_and_the_rest_is_there(tmp_path: Path) -> None:
-    def fails(_: Path) -> Program:
-        install(sys.executable, "-c", "raise SystemExit(3)")
-        return Program([])
-
-    def is_unknown(_: Path) -> Program:
-        raise NotThereError("nobody has it")
-
-    works = Program(["true"])
-    programs, missing = installed({"a": fails, "b": is_unknown, "c": lambda _: works}, tmp_path)
-    assert programs == {"c": works}
-    assert missing == {"a": f"{Path(sys.executable).name} ended with 3", "b": "nobody has it"}
-
-
-def test_an_installer_that_is_not_there_is_named() -> None:
-    with pytest.raises(NotThereError, match="no-such-installer is not there"):
-        install("no-such-installer")
+    python = Path(sys.executable).name
+    kits = {
+        "a": Program(["a"], installs=[(sys.executable, "-c", "raise SystemExit(3)")]),
+        "b": Program(["b"], installs=[(sys.executable, "-c", ""), ("no-such-installer",)]),
+        "c": Program(["DIR/c"], {"PLACE": "DIR"}, installs=[(sys.executable, "-c", "")]),
+    }
+    programs, missing = installed(kits, tmp_path)
+    assert programs == {"c": Program([f"{tmp_path}/2/c"], {"PLACE": f"{tmp_path}/2"})}
+    assert missing == {
+        "a": f"{python} failed, CalledProcessError",
+        "b": "no-such-installer failed, FileNotFoundError",
+    }
 
 
 def test_a_program_that_breaks_has_a_row_that_says_so() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.flyctl_deploys import Sandbox
-from benchmarks.rivals.launches import IMAGE, emulated
+from benchmarks.parts.launch_rivals import IMAGE, emulated
 from benchmarks.shared.table import Goal, Row, Table
 
 MACHINES = 6

@@ -3,76 +3,60 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from attrs import Factory, frozen
 
-from benchmarks.rivals.launches import IMAGE, Launched, Wanted, emulated
+from benchmarks.parts.launch_rivals import IMAGE, Launched, Wanted, emulated
 from benchmarks.shared.children import spawned
 
-HERE = Path(__file__).parent
 PATIENCE = 120.0
 """Seconds for an installation, for a program to load, and again for it to launch; then it is given up."""
 
 
-class NotThereError(Exception):
-    """It could not be installed, for the reason given."""
-
-
 @frozen
 class Program:
-    """What to run, and what to add to its environment."""
+    """What to run, what to add to its environment, and what installs it before; `DIR` is a directory of its own."""
 
     command: Sequence[str]
     environment: Mapping[str, str] = Factory(dict)
+    installs: Sequence[Sequence[str]] = ()
 
 
-FLYASYNC = Program([sys.executable, "-m", "benchmarks.rivals.with_flyasync"])
-"""The one that is here anyway."""
-Install = Callable[[Path], Program]
-"""Installs a program into an empty directory; raises NotThereError."""
+FLYASYNC = Program([sys.executable, "-m", "benchmarks.parts.launch_rivals"])
+_PIP, _NPM = ("DIR/bin/pip", "install", "--disable-pip-version-check"), ("npm", "install", "--no-audit", "--no-fund")
+_HERE = Path(__file__).parent
+KITS: Mapping[str, Program] = {
+    # In a virtual environment, since it pins an httpx that is not ours.
+    "fly-python-sdk 0.3.4": Program(
+        ["DIR/bin/python", str(_HERE / "launch_fly_python_sdk.py")],
+        installs=[(sys.executable, "-m", "venv", "DIR"), (*_PIP, "fly-python-sdk==0.3.4")],
+    ),
+    "fly-admin 1.6.1, Node": Program(
+        ["node", str(_HERE / "launch_fly_admin.cjs")],
+        {"NODE_PATH": "DIR/node_modules"},
+        installs=[(*_NPM, "--prefix", "DIR", "fly-admin@1.6.1")],
+    ),
+}
 
 
-def fly_python_sdk(directory: Path) -> Program:
-    """Install it into a virtual environment, since it pins an httpx that is not ours."""
-    install(sys.executable, "-m", "venv", str(directory))
-    install(str(directory / "bin" / "pip"), "install", "--disable-pip-version-check", "fly-python-sdk==0.3.4")
-    return Program([str(directory / "bin" / "python"), str(HERE / "fly_python_sdk_child.py")])
-
-
-def fly_admin(directory: Path) -> Program:
-    """Install it with npm."""
-    install("npm", "install", "--no-audit", "--no-fund", "--prefix", str(directory), "fly-admin@1.6.1")
-    return Program(["node", str(HERE / "fly_admin_child.cjs")], {"NODE_PATH": str(directory / "node_modules")})
-
-
-KITS: Mapping[str, Install] = {"fly-python-sdk 0.3.4": fly_python_sdk, "fly-admin 1.6.1, Node": fly_admin}
-
-
-def install(*command: str) -> None:
-    """Run an installer to its end; raises NotThereError unless that is a good one."""
-    name = Path(command[0]).name
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)  # noqa: S603 - our own words
-    except FileNotFoundError:
-        raise NotThereError(f"{name} is not there") from None
-    except subprocess.TimeoutExpired:
-        raise NotThereError(f"{name} took more than {PATIENCE:g} s") from None
-    except subprocess.CalledProcessError as failed:
-        raise NotThereError(f"{name} ended with {failed.returncode}") from None
-
-
-def installed(installs: Mapping[str, Install], directory: Path) -> tuple[dict[str, Program], dict[str, str]]:
+def installed(kits: Mapping[str, Program], directory: Path) -> tuple[dict[str, Program], dict[str, str]]:
     """Install what can be, each in its own directory; return the programs, and why others are not there."""
     programs: dict[str, Program] = {}
     missing: dict[str, str] = {}
-    for number, (name, each) in enumerate(installs.items()):
+    for number, (name, kit) in enumerate(kits.items()):
+        own = str(directory / str(number))
         try:
-            programs[name] = each(directory / str(number))
-        except NotThereError as error:
-            missing[name] = str(error)
+            for words in kit.installs:
+                command = [word.replace("DIR", own) for word in words]
+                subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)  # noqa: S603 - our own words
+        except (OSError, subprocess.SubprocessError) as error:
+            missing[name] = f"{Path(command[0]).name} failed, {type(error).__name__}"
+        else:
+            environment = {key: value.replace("DIR", own) for key, value in kit.environment.items()}
+            programs[name] = Program([word.replace("DIR", own) for word in kit.command], environment)
     return programs, missing
 
 

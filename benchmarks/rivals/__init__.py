@@ -1,1 +1,0 @@
-"""Who launches machines: flyasync, what one would write without it, and what else there is to install."""
