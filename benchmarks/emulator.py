@@ -19,8 +19,7 @@ from attrs import define, evolve, frozen
 
 from benchmarks.parts import emulator_servers as servers
 from benchmarks.parts.decoding_documents import machine
-from benchmarks.parts.emulator_servers import Connections, connected, request
-from benchmarks.shared.answers import Server
+from benchmarks.parts.emulator_servers import Connections, Server, connected, request
 from benchmarks.shared.table import Goal, Spread, Table, rows
 from benchmarks.shared.timing import compared, turns
 

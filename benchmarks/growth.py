@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from benchmarks.parts.growth_sizes import Cost
-from benchmarks.shared.children import output
+from benchmarks.parts.growth_sizes import Cost, cost
+from benchmarks.shared.children import processes
 from benchmarks.shared.table import Figure, Goal, Plot, Row, Spread, Table
 
 FLAT = 1.1
@@ -144,4 +144,5 @@ def _memory(costs: Iterable[Cost]) -> Spread:
 
 
 def _cost(subject: str, size: int) -> Cost:
-    return Cost(**output("benchmarks.parts.growth_sizes", subject, str(size)))
+    with processes() as pool:
+        return pool.submit(cost, subject, size).result()

@@ -13,67 +13,115 @@ over TLS as well, with a certificate that is made for it if there is an `openssl
 need some gigabytes.
 """
 
-import json
+import asyncio
+import gc
+import os
 import shutil
 import subprocess
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from attrs import asdict
+from attrs import define, field, frozen
 
-from benchmarks.parts.waiting_client import CHOICE, LISTS, WAYS, Case
-from benchmarks.shared.children import output
-from benchmarks.shared.table import Goal, Plot, Row, Spread, Table, percentile
-from flyasync.api.machines.wait import DIRECT, most_pollers
+from benchmarks.parts.waiting_server import World, stand_in
+from benchmarks.shared.children import processes
+from benchmarks.shared.servers import Server, serving
+from benchmarks.shared.table import Figure, Goal, Plot, Row, Spread, Table, percentile
+from benchmarks.shared.usage import resident, sockets
+from flyasync import FlyClient
+from flyasync.api.machines.poller import survey
+from flyasync.api.machines.wait import DIRECT, Waits, most_pollers, most_readers
 from flyasync.transport.session import Timeouts
 
+POLLS, LISTS, CHOICE = "a long poll each", "a list a second", "flyasync's choice"
+WAYS = {POLLS: (10**6, 10**6), LISTS: (0, 0), CHOICE: (DIRECT, most_pollers(Timeouts().polls))}
+"""How many waits of one app may poll, and how many in all."""
 MANY = 1000
 """From so many waits on, what each holds stands out from the pages that a process takes at a time."""
-
-ONE_APP = (10, DIRECT, 100, 1000, 10_000)
-APPS = 100
-
 LARGE = 10_000
-AT_ONCE = Goal("delay, s <= 0.05", "the loop was busy with other work")
+COLUMNS = {
+    "apps": ",d",
+    "machines": ",d",
+    "KiB/wait": ".1f",
+    "CPU ms/wait": ".2f",
+    "CPUs busy": ".2f",
+    "delay, s": ".3f",
+    "p99": ".3f",
+    "requests": ",d",
+    "lists/s": ".1f",
+    "sockets": ",d",
+}
+
 SLOW = "the stand-in or the client got too little of a CPU to write or to read each list within its second"
-SOON = Goal("delay, s <= 1.0", SLOW)
+TOO_FEW_CALLS = "64 calls at a time list 1,000 apps less often than once a second"
 ONE_LIST = Goal("lists/s <= 1.2", "the first list comes at once, which counts much in a short time")
-LARGE_SOON = Goal("delay, s <= 1.5", SLOW)
 HALF_A_CPU = Goal(
     "CPUs busy <= 0.5",
     "reading so many machines a second, and polling for the first and the last of each app, takes that long",
 )
-TOO_FEW_CALLS = "64 calls at a time list 1,000 apps less often than once a second"
-VERY_LARGE_SOON = Goal("delay, s <= 1.5", TOO_FEW_CALLS)
 LITTLE_MEMORY = Goal("KiB/wait <= 10", "a task, its frames and its timer are held for each wait")
+
+
+@frozen(kw_only=True)
+class Case:
+    """So many machines of so many apps, all waited for at once in one way; they come up within `over` seconds.
+
+    With a `certificate`, a file that has its key too, the connections are made over TLS.
+    """
+
+    way: str
+    apps: int = 1
+    machines: int = 10
+    over: float = 3.0
+    certificate: str | None = None
+
+    @property
+    def waits(self) -> int:
+        return self.apps * self.machines
+
+    @property
+    def goals(self) -> Sequence[Goal]:
+        """What the client's own choice is to reach."""
+        if self.way != CHOICE:
+            return ()
+        if self.machines <= DIRECT:
+            return (Goal("delay, s <= 0.05", "the loop was busy with other work"),)
+        if self.waits > LARGE:
+            return (Goal("delay, s <= 1.5", TOO_FEW_CALLS), LITTLE_MEMORY)
+        soon = Goal("delay, s <= 1" if self.waits < LARGE else "delay, s <= 1.5", SLOW)
+        large = (HALF_A_CPU, LITTLE_MEMORY) if self.waits == LARGE else ()
+        return (soon, *large, *((ONE_LIST,) if self.apps == 1 else ()))
 
 
 def measure(*, tiny: bool) -> Iterator[Table]:
     """Measure each number of machines in each way."""
     with TemporaryDirectory() as directory:
-        certificate = None if tiny else _certificate(Path(directory))
-        cases = [Case(way=way, machines=4, over=0.2) for way in WAYS] if tiny else list(_cases(certificate))
-        told = _run([case for case in cases if case.waits < MANY], at_once=8)
-        told |= _run([case for case in cases if case.waits == MANY], at_once=3)
-        told |= _run([case for case in cases if case.waits > MANY], at_once=1)
-    yield table([(case, told[case]) for case in cases])
+        cases = [Case(way=way, machines=4, over=0.2) for way in WAYS] if tiny else list(_cases(Path(directory)))
+        figures: dict[Case, dict[str, Figure]] = {}
+        for at_once, sizes in ((8, range(MANY)), (3, range(MANY, MANY + 1)), (1, range(MANY + 1, 10**6))):
+            group = [case for case in cases if case.waits in sizes]
+            with processes(at_once) as pool:
+                figures |= zip(group, pool.map(run, group), strict=True)
+    yield table({case: figures[case] for case in cases})
 
 
-def _cases(certificate: str | None) -> Iterator[Case]:
-    for machines in ONE_APP:
+def _cases(directory: Path) -> Iterator[Case]:
+    for machines in (10, DIRECT, 100, MANY, LARGE):
         yield from (Case(way=way, machines=machines) for way in WAYS)
-    if certificate:
+    if certificate := _certificate(directory):
         yield from (Case(way=way, machines=MANY, certificate=certificate) for way in WAYS)
     # Long polls know of no apps: it would be the same figures again.
-    for apps, over in ((APPS, 3.0), (10 * APPS, 30.0)):
-        yield from (Case(way=way, apps=apps, machines=LARGE // APPS, over=over) for way in (LISTS, CHOICE))
+    for apps, over in ((100, 3.0), (1000, 30.0)):
+        yield from (Case(way=way, apps=apps, machines=100, over=over) for way in (LISTS, CHOICE))
 
 
 def _certificate(directory: Path) -> str | None:
-    """Make a certificate for this host alone; None where there is nothing to make it with."""
+    """Make a certificate for this host alone, which clients trust from now on; None if there is no `openssl`."""
     if (openssl := shutil.which("openssl")) is None:
         return None
     key, file = directory / "key.pem", directory / "certificate.pem"
@@ -82,38 +130,20 @@ def _certificate(directory: Path) -> str | None:
         [openssl, *words.split(), "-keyout", key, "-out", file], check=True, stderr=subprocess.DEVNULL
     )
     file.write_text(file.read_text() + key.read_text())
+    os.environ |= {"SSL_CERT_FILE": str(file), "no_proxy": "127.0.0.1"}
     return str(file)
 
 
-def _run(cases: Sequence[Case], *, at_once: int) -> dict[Case, Mapping[str, Any]]:
-    with ThreadPoolExecutor(at_once) as pool:
-        return dict(zip(cases, pool.map(_alone, cases), strict=True))
-
-
-def _alone(case: Case) -> Mapping[str, Any]:
-    trust = {"SSL_CERT_FILE": case.certificate, "no_proxy": "127.0.0.1"} if case.certificate else {}
-    figures: Mapping[str, Any] = output("benchmarks.parts.waiting_client", json.dumps(asdict(case)), env=trust)
-    return figures
-
-
-def table(told: Sequence[tuple[Case, Mapping[str, Any]]]) -> Table:
-    """Put what the clients told into a table."""
+def table(figures: Mapping[Case, Mapping[str, Figure]]) -> Table:
+    """Put the cases into a table."""
     return Table(
         title="Machines waited for at once, which come up one by one within 3 s (100,000 within 30 s)",
         subject="way",
-        columns={
-            "apps": ",d",
-            "machines": ",d",
-            "KiB/wait": ".1f",
-            "CPU ms/wait": ".2f",
-            "CPUs busy": ".2f",
-            "delay, s": ".3f",
-            "p99": ".3f",
-            "requests": ",d",
-            "lists/s": ".1f",
-            "sockets": ",d",
-        },
-        rows=[row(case, figures) for case, figures in told],
+        columns=COLUMNS,
+        rows=[
+            Row(f"{case.way}, over TLS" if case.certificate else case.way, each, case.goals)
+            for case, each in figures.items()
+        ],
         notes=[
             "CPU and memory are the client's: memory while all are waiting, from 1,000 waits on, and `CPUs busy` while",
             "machines come up. A poll tells at once, and each costs the same; over TLS that is a handshake, and what",
@@ -127,38 +157,93 @@ def table(told: Sequence[tuple[Case, Mapping[str, Any]]]) -> Table:
             along="machines",
             up="milliseconds",
             column="CPU ms/wait",
-            series=lambda each: each.name if each.figures["apps"] == 1 else f"{each.name}, {each.figures['apps']} apps",
+            series=lambda row: row.name if row.figures["apps"] == 1 else f"{row.name}, {row.figures['apps']} apps",
         ),
     )
 
 
-def row(case: Case, told: Mapping[str, Any]) -> Row:
-    """Reckon the figures of one case."""
-    delays, requests = told["delays"], told["requests"]
-    return Row(
-        name=f"{case.way}, over TLS" if case.certificate else case.way,
-        figures={
-            "apps": case.apps,
-            "machines": case.waits,
-            "KiB/wait": told["bytes"] / 1024 if case.waits >= MANY else None,
-            "CPU ms/wait": told["cpu"] / case.waits * 1000,
-            "CPUs busy": told["waiting_cpu"] / told["waiting_seconds"],
-            "delay, s": Spread.of(delays),
-            "p99": percentile(delays, 99),
-            "requests": sum(requests.values()),
-            "lists/s": requests.get("list", 0) / told["seconds"],
-            "sockets": told["sockets"],
-        },
-        goals=goals(case) if case.way == CHOICE else (),
-    )
+# The client, in a process of its own
 
 
-def goals(case: Case) -> Sequence[Goal]:
-    """Say what the client's own choice is to reach."""
-    if case.machines <= DIRECT:
-        return (AT_ONCE,)
-    if case.waits > LARGE:
-        return (VERY_LARGE_SOON, LITTLE_MEMORY)
-    soon = SOON if case.waits < LARGE else LARGE_SOON
-    large = (HALF_A_CPU, LITTLE_MEMORY) if case.waits == LARGE else ()
-    return (soon, *large, *((ONE_LIST,) if case.apps == 1 else ()))
+@define
+class Moment:
+    """What this process had used by then."""
+
+    at: float = field(factory=lambda: asyncio.get_running_loop().time())
+    cpu: float = field(factory=time.process_time)
+    memory: int = field(factory=resident)
+
+
+def run(case: Case) -> dict[str, Figure]:
+    """Wait for all, beside a stand-in of the API, and return the figures."""
+    hard = getrlimit(RLIMIT_NOFILE)[1]
+    setrlimit(RLIMIT_NOFILE, (hard, hard))  # the stand-in inherits it
+    with serving(stand_in, case.certificate) as api:
+        return asyncio.run(_run(case, api))
+
+
+async def _run(case: Case, api: Server) -> dict[str, Figure]:
+    # As many slots for long polls as the case takes, where it does not leave the choice to the client.
+    timeouts = Timeouts(polls=case.waits) if case.way == POLLS else Timeouts()
+    async with FlyClient("token", base_url=api.url, timeout=timeouts) as fly:
+        machines, (direct, pollers) = fly.machines, WAYS[case.way]
+        ask = machines.get, partial(survey, fly._caller), machines.wait_once  # noqa: SLF001
+        # All that is replaced is the choice between polls, lists and single reads.
+        readers = most_readers(Timeouts().calls)
+        machines._waits = Waits(*ask, direct=direct, pollers=pollers, readers=readers)  # noqa: SLF001
+        return await _measured(case, api, fly)
+
+
+async def _measured(case: Case, api: Server, fly: FlyClient) -> dict[str, Figure]:
+    """Place all waits, and have the machines come up."""
+    idle = sockets()
+    # Everything is done once before, so that only what each wait costs is measured.
+    await api.ask(World.begin, 1, 50, 0.1)
+    await api.ask(World.go)
+    await fly.machines.list("app-0")
+    await asyncio.gather(*(fly.machines.wait("app-0", f"{number:014x}") for number in range(50)))
+    await api.ask(World.begin, case.apps, case.machines, case.over)
+    reached: dict[str, float] = {}
+
+    async def wait(number: int) -> None:
+        name = f"{number:014x}"
+        await fly.machines.wait(f"app-{number // case.machines}", name)
+        reached[name] = asyncio.get_running_loop().time()
+
+    gc.collect()
+    began = Moment()
+    waits = [asyncio.create_task(wait(number)) for number in range(case.waits)]
+    await asyncio.sleep(1)
+    while case.way == POLLS and (await api.ask(World.asked))["wait"] < case.waits:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)  # until the last poll is held
+    ready, most = Moment(), 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, sockets() - idle)
+            await asyncio.sleep(1)
+
+    watching = asyncio.create_task(watch())
+    up = await api.ask(World.go)
+    await asyncio.gather(*waits)
+    end = Moment()
+    watching.cancel()
+    delays = sorted(reached[name] - moment for name, moment in up.items())
+    return {**figures(case, (began, ready, end), delays, await api.ask(World.asked)), "sockets": most}
+
+
+def figures(case: Case, moments: Sequence[Moment], delays: Sequence[float], asked: Counter[str]) -> dict[str, Figure]:
+    """Reckon the figures of a case: by its beginning, when all waits are placed, and its end."""
+    began, ready, end = moments
+    return {
+        "apps": case.apps,
+        "machines": case.waits,
+        "KiB/wait": (ready.memory - began.memory) / case.waits / 1024 if case.waits >= MANY else None,
+        "CPU ms/wait": (end.cpu - began.cpu) / case.waits * 1000,
+        "CPUs busy": (end.cpu - ready.cpu) / (end.at - ready.at),
+        "delay, s": Spread.of(delays),
+        "p99": percentile(delays, 99),
+        "requests": asked.total(),
+        "lists/s": asked["list"] / (end.at - began.at),
+    }

@@ -40,7 +40,7 @@ class Stage:
 
     @property
     def gauges(self) -> list[Gauge]:
-        return [self.emulator.child.gauge, self.limits, *(each.gauge for each in (self.scheduler, *self.workers))]
+        return [self.emulator.gauge, self.limits, *(each.gauge for each in (self.scheduler, *self.workers))]
 
 
 @asynccontextmanager

@@ -1,13 +1,11 @@
 """The servers that are compared, each in a process of its own, and a client that costs little.
 
-`python -m benchmarks.parts.emulator_servers` serves an emulator without rate limits, whose machines start immediately,
-and whose checks pass within a second. It prints its port, and ends when its stdin does.
+The emulator has no rate limits, its machines start immediately, and their checks pass within a second.
 """
 
-import asyncio
 import json
 import socket
-import sys
+import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,8 +15,7 @@ from typing import Any
 
 from attrs import frozen
 
-from benchmarks.shared.answers import Server, answering, served
-from benchmarks.shared.children import running
+from benchmarks.shared.servers import answering, serving
 from flyasync import Emulator
 
 PATIENCE = 60.0
@@ -33,18 +30,31 @@ ROUTES = {
 }
 
 
+@frozen
+class Server:
+    """A server that runs."""
+
+    port: int
+    pid: int
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU that its threads have used, to the nanosecond, the kernel's work included."""
+        threads = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
+        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+
+
 @contextmanager
 def emulator() -> Iterator[Server]:
     """Serve an emulator as long as the block lasts."""
-    with served("benchmarks.parts.emulator_servers") as server:
-        yield server
+    with serving(Emulator, limits=False, boot=(0, 0), speed=100) as server:
+        yield Server(server.port, server.gauge.pid)
 
 
 @contextmanager
 def bare(responses: Mapping[str, bytes]) -> Iterator[Server]:
     """Serve these responses, by operation, with a handler that does nothing else, as long as the block lasts."""
     with answering({route: responses[name] for name, route in ROUTES.items()}) as server:
-        yield server
+        yield Server(server.port, server.gauge.pid)
 
 
 @contextmanager
@@ -52,7 +62,10 @@ def mudflaps(path: Path) -> Iterator[Server]:
     """Serve mudflaps as long as the block lasts."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with running([str(path), "-addr", f"127.0.0.1:{port}"]) as process:
+    command = [str(path), "-addr", f"127.0.0.1:{port}"]
+    with ExitStack() as stack:
+        process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.DEVNULL))  # noqa: S603
+        stack.callback(process.terminate)
         # It tells nobody when it listens.
         while True:
             with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
@@ -120,14 +133,3 @@ def _received(connection: socket.socket) -> bytes:
     while not b"".join(parts[-2:]).endswith(b"\r\n0\r\n\r\n"):
         parts.append(connection.recv(CHUNK))
     return b"".join(b"".join(parts).split(b"\r\n")[1:-3:2])
-
-
-async def main() -> None:
-    """Serve an emulator until stdin ends."""
-    async with Emulator(limits=False, boot=(0, 0), speed=100) as emulator:
-        print(emulator.url.rpartition(":")[2], flush=True)
-        await asyncio.to_thread(sys.stdin.read)
-
-
-if __name__ == "__main__":
-    asyncio.run(main())

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.parts.decoding_documents import listed, machine
-from benchmarks.shared import answers
+from benchmarks.shared import servers
 
 HEADERS = {
     "Content-Type": "application/json; charset=utf-8",
@@ -27,5 +27,5 @@ def answering(machines: int) -> Iterator[str]:
     """Have it answer until the block ends, with lists of so many machines; give its URL."""
     path = "/v1/apps/{app}/machines"
     bodies = {f"GET {path}": listed(machines), f"POST {path}": one(), f"GET {path}/{{id}}": one()}
-    with answers.answering(bodies, HEADERS) as server:
-        yield f"http://127.0.0.1:{server.port}"
+    with servers.answering(bodies, HEADERS) as server:
+        yield server.url

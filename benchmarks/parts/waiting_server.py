@@ -1,166 +1,105 @@
-"""A stand-in for the Machines API that knows only what waiting takes: `python -m benchmarks.parts.waiting_server`.
+"""A stand-in for the Machines API that knows only what waiting takes, as light as can be: the client is measured.
 
-It is a process of its own and as light as can be, for what is measured is the client. Whoever started it tells it three
-things. `begin` makes a new world, whose machines are all starting. `go` has each come up at a moment of its own within
-some seconds, by a clock that all processes of a host share, and says when. `count` says how many requests there were.
+It runs in a process of its own, where `begin` makes a new world, whose machines are all starting, and `go` has each
+come up at a moment of its own within some seconds, by a clock that all processes of a host share.
 """
 
 import asyncio
 import json
 import random
 import ssl
-import sys
 from collections import Counter
-from collections.abc import Sequence
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
 
-from attrs import Factory, define, field
+from aiohttp import web
+from attrs import Factory, define
 
 from benchmarks.parts.decoding_documents import machine
-from benchmarks.shared.children import say, told
+from benchmarks.shared.servers import JSON, site
 
-REASONS = {200: b"OK", 404: b"Not Found", 408: b"Request Timeout"}
-NEVER = float("inf")
 SUMMARY = ("region", "image_ref", "instance_id", "private_ip", "created_at", "updated_at", "host_status")
 """What a summary shows of a machine, beside its id, name and state."""
 
 
-def template(names: Sequence[str]) -> bytes:
-    """Give the JSON of a machine with these members, in which its number, twice, and its state are to be filled in."""
-    rest = json.dumps({name: machine(1)[name] for name in names})
+def template(names: Collection[str]) -> bytes:
+    """Return the JSON of a machine with these members, in which its number, twice, and its state are to be filled."""
+    rest = json.dumps({name: value for name, value in machine(1).items() if name in names})
     return b'{"id": "%014x", "name": "machine-%d", "state": "%s", ' + rest.replace("%", "%%").encode()[1:]
 
 
 BRIEF = template(SUMMARY)
-WHOLE = template([name for name in machine(1) if name not in {"id", "name", "state"}])
-
-
-@define
-class Fleet:
-    """The machines of one app: the number of the first, and when each comes up."""
-
-    first: int
-    up_at: list[float]
-
-    def show(self, index: int, now: float, form: bytes = WHOLE) -> bytes:
-        number = self.first + index
-        return form % (number, number, b"started" if now >= self.up_at[index] else b"starting")
-
-    def list(self, now: float, form: bytes) -> bytes:
-        return b"[" + b",".join(self.show(index, now, form) for index in range(len(self.up_at))) + b"]"
+WHOLE = template(machine(1).keys() - {"id", "name", "state"})
 
 
 @define
 class World:
-    """All apps, what was asked about them, and the long polls that are held."""
+    """All machines of all apps, when each comes up, and how often they were asked about."""
 
-    fleets: dict[str, Fleet] = Factory(dict)
+    url: str = ""
+    of_app: int = 0
     over: float = 0.0
+    up_at: list[float] = Factory(list)
+    gone: asyncio.Event = Factory(asyncio.Event)
     counts: Counter[str] = Factory(Counter)
-    held: set["Poll"] = Factory(set)
 
     def begin(self, apps: int, machines: int, over: float) -> None:
-        """Make a new one."""
-        self.fleets = {f"app-{app}": Fleet(app * machines, [NEVER] * machines) for app in range(apps)}
-        self.over = over
+        """Begin anew, with so many machines in each app; they will come up within `over` seconds."""
+        self.of_app, self.over = machines, over
+        self.up_at = [float("inf")] * (apps * machines)
+        self.gone.clear()
         self.counts.clear()
-        self.held.clear()
 
     def go(self) -> dict[str, float]:
-        """Have all machines come up; say when."""
-        dice, now, fleets = random.Random(1), asyncio.get_running_loop().time(), self.fleets.values()
-        for fleet in fleets:
-            fleet.up_at[:] = [now + dice.uniform(0, self.over) for _ in fleet.up_at]
-        for poll in self.held:
-            poll.hold()
-        return {f"{fleet.first + index:014x}": at for fleet in fleets for index, at in enumerate(fleet.up_at)}
+        """Have all machines come up; return when, by id."""
+        dice, now = random.Random(1), asyncio.get_running_loop().time()
+        self.up_at = [now + dice.uniform(0, self.over) for _ in self.up_at]
+        self.gone.set()
+        return {f"{number:014x}": at for number, at in enumerate(self.up_at)}
 
-    def count(self) -> Counter[str]:
+    def asked(self) -> Counter[str]:
+        """Return how many requests there were."""
         return self.counts
 
+    def _show(self, number: int, form: bytes = WHOLE) -> bytes:
+        is_up = asyncio.get_running_loop().time() >= self.up_at[number]
+        return form % (number, number, b"started" if is_up else b"starting")
 
-@define(eq=False)
-class Poll:
-    """A long poll that is held until the machine is up or the time is."""
+    async def list(self, request: web.Request) -> web.Response:
+        self.counts["list"] += 1
+        form = BRIEF if request.query.get("summary") == "true" else WHOLE
+        first = int(request.match_info["app"].removeprefix("app-")) * self.of_app
+        shown = b",".join(self._show(number, form) for number in range(first, first + self.of_app))
+        return web.Response(body=b"[" + shown + b"]", headers=JSON)
 
-    asked: "Asked"
-    fleet: Fleet
-    index: int
-    until: float
-    timer: asyncio.TimerHandle | None = None
+    async def get(self, request: web.Request) -> web.Response:
+        self.counts["get"] += 1
+        return web.Response(body=self._show(int(request.match_info["id"], 16)), headers=JSON)
 
-    def hold(self) -> None:
-        if self.timer:
-            self.timer.cancel()
-        self.timer = self.asked.loop.call_at(min(self.fleet.up_at[self.index], self.until), self.answer)
-
-    def answer(self) -> None:
-        self.asked.world.held.discard(self)
-        if self.asked.loop.time() >= self.fleet.up_at[self.index]:
-            self.asked.answer(200, b'{"ok": true, "state": "started"}')
-        else:
-            self.asked.answer(408, b'{"error": "deadline_exceeded: machine failed to reach"}')
-
-
-@define(eq=False)
-class Asked(asyncio.Protocol):
-    """A connection; one request at a time, and none that is asked here has a body."""
-
-    world: World
-    loop: asyncio.AbstractEventLoop = Factory(asyncio.get_running_loop)
-    buffer: bytes = b""
-    transport: asyncio.Transport = field(init=False)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        while b"\r\n\r\n" in self.buffer:
-            head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
-            self.hear(head.split(b" ", 2)[1].decode())
-
-    def hear(self, target: str) -> None:
-        """Answer one request, or hold it."""
-        url, now = urlsplit(target), self.loop.time()
-        query = parse_qs(url.query)
-        match url.path.strip("/").split("/"):
-            case ["v1", "apps", app, "machines"]:
-                self.world.counts["list"] += 1
-                form = BRIEF if query.get("summary") == ["true"] else WHOLE
-                self.answer(200, self.world.fleets[app].list(now, form))
-            case ["v1", "apps", app, "machines", name]:
-                self.world.counts["get"] += 1
-                fleet = self.world.fleets[app]
-                self.answer(200, fleet.show(int(name, 16) - fleet.first, now))
-            case ["v1", "apps", app, "machines", name, "wait"]:
-                self.world.counts["wait"] += 1
-                fleet = self.world.fleets[app]
-                poll = Poll(self, fleet, int(name, 16) - fleet.first, now + float(query["timeout"][-1]))
-                self.world.held.add(poll)
-                poll.hold()
-            case _:
-                self.answer(404, b'{"error":"not found"}')
-
-    def answer(self, status: int, body: bytes) -> None:
-        head = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        self.transport.write(head % (status, REASONS[status], len(body)))
-        self.transport.write(body)
+    async def wait(self, request: web.Request) -> web.Response:
+        """Hold the request until the machine is up, or the time is."""
+        self.counts["wait"] += 1
+        number, loop = int(request.match_info["id"], 16), asyncio.get_running_loop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(float(request.query["timeout"])):
+                await self.gone.wait()
+                await asyncio.sleep(self.up_at[number] - loop.time())
+            return web.Response(body=b'{"ok": true, "state": "started"}', headers=JSON)
+        error = b'{"error": "deadline_exceeded: machine failed to reach"}'
+        return web.Response(status=408, body=error, headers=JSON)
 
 
-async def main(certificate: str | None = None) -> None:
-    """Serve until stdin ends; over TLS with a certificate, a file that has its key too."""
+@asynccontextmanager
+async def stand_in(certificate: str | None) -> AsyncIterator[World]:
+    """Serve a world; over TLS with a certificate, a file that has its key too."""
     tls = None
     if certificate:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate)
-    world, loop = World(), asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Asked(world), "127.0.0.1", 0, backlog=4096, ssl=tls)
-    say(server.sockets[0].getsockname()[1])
-    async for word, *rest in told():
-        say(getattr(world, word)(*rest))
-
-
-if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    world, app, machines = World(), web.Application(), "/v1/apps/{app}/machines"
+    app.router.add_get(machines, world.list)
+    app.router.add_get(f"{machines}/{{id}}", world.get)
+    app.router.add_get(f"{machines}/{{id}}/wait", world.wait)
+    async with site(app, tls) as served:
+        world.url = served.url
+        yield world

@@ -4,12 +4,13 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -122,29 +123,9 @@ async def spawned(
         await child.end()
 
 
-@contextmanager
-def running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command until the block ends, for those who do not await; its stdin and stdout are pipes."""
-    # In a session of its own, Ctrl-C does not reach it before it is told to end.
-    with subprocess.Popen(  # noqa: S603 - ours, or what the caller names
-        command, stdin=PIPE, stdout=PIPE, cwd=ROOT, start_new_session=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def output(module: str, *words: str, env: Mapping[str, str] | None = None) -> Any:
-    """Run a module to its end, in a process of its own, and give the JSON that it prints."""
-    command = [sys.executable, "-m", module, *words]
-    environment = {**os.environ, **(env or {})}
-    done = subprocess.run(command, check=True, stdout=PIPE, cwd=ROOT, env=environment)  # noqa: S603 - our own
-    return json.loads(done.stdout)
+def processes(at_once: int = 1) -> ProcessPoolExecutor:
+    """Make an executor that runs each call in a new process, whose memory and CPU are its alone."""
+    return ProcessPoolExecutor(at_once, mp_context=get_context("spawn"), max_tasks_per_child=1)
 
 
 def tails(paths: Iterable[Path], lines: int = 15) -> str:

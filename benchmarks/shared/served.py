@@ -1,36 +1,25 @@
-"""The emulator in a process of its own: `python -m benchmarks.shared.served` reads its options, and tells where it is.
+"""The emulator in a process of its own, where functions of a benchmark are called with it.
 
-`Served.ask` calls a function of a benchmark in that process, with the emulator, and gives what it returns: so a
-benchmark makes apps without the API, which makes one a second, and sees what no response shows.
+So a benchmark makes apps without the API, which makes one a second, and sees what no response shows.
 """
 
-import asyncio
-import pickle
-from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from attrs import frozen
 
-from benchmarks.shared.children import Child, say, spawned, told
+from benchmarks.shared.servers import Server, serving
 from flyasync import Emulator, FlyClient
 from flyasync.emulator.world import apps
 
-Result = TypeVar("Result")
-
 
 @frozen
-class Served:
-    """The emulator, as seen from another process."""
+class Served(Server):
+    """An emulator in another process."""
 
-    child: Child
     environment: Mapping[str, str]
-
-    @property
-    def url(self) -> str:
-        return self.environment["FLY_FLAPS_BASE_URL"]
 
     @property
     def token(self) -> str:
@@ -40,26 +29,12 @@ class Served:
         """Make a client of it."""
         return FlyClient(self.token, base_url=self.url, **options)
 
-    async def ask(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a function there, with the emulator and these arguments."""
-        assert function.__module__ != "__main__", "there `__main__` is the emulator"
-        result: Result = _unpacked(await self.child.ask(_packed((function, arguments))))
-        return result
-
 
 @asynccontextmanager
 async def served(**options: Any) -> AsyncIterator[Served]:
     """Serve an emulator with these options until the block ends."""
-    async with spawned("emulator", "-W", "error", "-m", "benchmarks.shared.served") as child:
-        yield Served(child, await child.ask(_packed(options)))
-
-
-def _packed(value: Any) -> str:
-    return b64encode(pickle.dumps(value)).decode()
-
-
-def _unpacked(text: str) -> Any:
-    return pickle.loads(b64decode(text))  # noqa: S301 - from the process that we started
+    with serving(Emulator, **options) as server:
+        yield Served(server.url, server.gauge, server.pipe, await server.ask(Emulator.environment))
 
 
 @asynccontextmanager
@@ -68,9 +43,6 @@ async def world(app: str = "web", **options: Any) -> AsyncIterator[tuple[Emulato
     async with Emulator(**options) as emulator, FlyClient(emulator.token, base_url=emulator.url) as fly:
         await fly.apps.create(app, org_slug="personal")
         yield emulator, fly
-
-
-# What benchmarks have an emulator do, wherever it is
 
 
 def begin(emulator: Emulator, names: Iterable[str]) -> None:
@@ -91,17 +63,3 @@ def requests(emulator: Emulator) -> Counter[str]:
     for (action, _), count in emulator.counts().items():
         counts[action] += count
     return counts
-
-
-async def main() -> None:
-    """Be the emulator, until nobody asks any more."""
-    asked = told()
-    async with Emulator(**_unpacked(await anext(asked))) as emulator:
-        say(dict(emulator.environment()))
-        async for each in asked:
-            function, arguments = _unpacked(each)
-            say(_packed(function(emulator, *arguments)))
-
-
-if __name__ == "__main__":
-    asyncio.run(main())

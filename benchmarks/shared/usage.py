@@ -41,7 +41,7 @@ def resident() -> int:
 
 
 def sockets() -> int:
-    """Count the sockets that this process has open, the two of asyncio's own included."""
+    """Count the sockets that this process has open, asyncio's own included."""
     count = 0
     for each in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the directory that is read here is one of them, and closed by now

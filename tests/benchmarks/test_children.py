@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from benchmarks.shared.children import Child, running, spawned
+from benchmarks.shared.children import Child, spawned
 from benchmarks.shared.served import served
 
 ECHO = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
@@ -41,12 +41,6 @@ def test_what_a_process_said_before_it_was_killed_is_noted_and_half_a_line_is_no
     assert child.said("one") == [[1]]
     assert child.killed_at
     assert child.process.returncode == -signal.SIGKILL
-
-
-def test_a_process_that_is_not_awaited_ends_with_its_block_as_well() -> None:
-    with running(["sleep", "60"]) as process:
-        assert is_there(process.pid)
-    assert not is_there(process.pid)
 
 
 def count(emulator: Any, more: int) -> int:

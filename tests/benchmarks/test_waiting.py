@@ -1,21 +1,11 @@
 """That each way of waiting is measured, and what is made of the figures."""
 
+from collections import Counter
+
 import pytest
 
-from benchmarks.parts.waiting_client import CHOICE, LISTS, POLLS, Case
-from benchmarks.shared.table import Spread, percentile
-from benchmarks.waiting import goals, measure, row, table
-
-TOLD = {
-    "delays": [0.1, 0.2, 0.3, 0.9],
-    "bytes": 2048.0,
-    "cpu": 2.0,
-    "seconds": 10.0,
-    "waiting_cpu": 1.0,
-    "waiting_seconds": 5.0,
-    "requests": {"list": 5, "wait": 3},
-    "sockets": 7,
-}
+from benchmarks.shared.table import Figure, Spread, percentile
+from benchmarks.waiting import CHOICE, LISTS, POLLS, Case, Moment, figures, measure, table
 
 
 def test_each_way_of_waiting_has_its_figures() -> None:
@@ -30,28 +20,52 @@ def test_each_way_of_waiting_has_its_figures() -> None:
     assert lists.figures["lists/s"] != 0
 
 
-def test_what_a_client_tells_is_reckoned_by_wait_and_by_second() -> None:
-    figures = row(Case(way=LISTS, apps=2, machines=1000), TOLD).figures
-    assert figures["machines"] == 2000
-    assert figures["KiB/wait"] == 2
-    assert figures["CPU ms/wait"] == 1
-    assert figures["CPUs busy"] == 0.2
-    assert figures["delay, s"] == Spread(0.1, 0.25, 0.9)
-    assert figures["requests"] == 8
-    assert figures["lists/s"] == 0.5
+def reckoned(case: Case) -> dict[str, Figure]:
+    moments = (Moment(0.0, 1.0, 0), Moment(5.0, 2.0, 2048 * case.waits), Moment(10.0, 3.0, 0))
+    return figures(case, moments, [0.1, 0.2, 0.3, 0.9], Counter({"list": 5, "wait": 3}))
+
+
+def test_figures_are_reckoned_by_wait_and_by_second() -> None:
+    assert reckoned(Case(way=LISTS, apps=2, machines=1000)) == {
+        "apps": 2,
+        "machines": 2000,
+        "KiB/wait": 2,
+        "CPU ms/wait": 1,
+        "CPUs busy": 0.2,
+        "delay, s": Spread(0.1, 0.25, 0.9),
+        "p99": 0.9,
+        "requests": 8,
+        "lists/s": 0.5,
+    }
 
 
 def test_the_memory_of_few_waits_is_lost_among_the_pages() -> None:
-    assert row(Case(way=LISTS, machines=10), TOLD).figures["KiB/wait"] is None
+    assert reckoned(Case(way=LISTS, machines=10))["KiB/wait"] is None
 
 
-@pytest.mark.parametrize("case", [Case(way=CHOICE, machines=count) for count in (10, 32, 33, 1000, 10_000)])
-def test_goals_are_set_where_flyasync_chooses_and_nowhere_else(case: Case) -> None:
-    shown = table([(case, TOLD), (Case(way=POLLS, machines=case.machines), TOLD)])
-    chosen, polled = shown.rows
-    assert chosen.goals == goals(case)
-    assert "delay, s" in {goal.column for goal in chosen.goals}
-    assert polled.goals == ()
+@pytest.mark.parametrize(
+    ("case", "goals"),
+    [
+        (Case(way=CHOICE, machines=10), ["delay, s <= 0.05"]),
+        (Case(way=CHOICE, machines=32), ["delay, s <= 0.05"]),
+        (Case(way=CHOICE, machines=33), ["delay, s <= 1", "lists/s <= 1.2"]),
+        (Case(way=CHOICE, machines=1000), ["delay, s <= 1", "lists/s <= 1.2"]),
+        (
+            Case(way=CHOICE, machines=10_000),
+            ["delay, s <= 1.5", "CPUs busy <= 0.5", "KiB/wait <= 10", "lists/s <= 1.2"],
+        ),
+        (
+            Case(way=CHOICE, apps=100, machines=100),
+            ["delay, s <= 1.5", "CPUs busy <= 0.5", "KiB/wait <= 10"],
+        ),
+        (Case(way=CHOICE, apps=1000, machines=100), ["delay, s <= 1.5", "KiB/wait <= 10"]),
+        (Case(way=POLLS, machines=10), []),
+        (Case(way=LISTS, apps=100, machines=100), []),
+    ],
+)
+def test_goals_are_set_where_flyasync_chooses_and_nowhere_else(case: Case, goals: list[str]) -> None:
+    (row,) = table({case: {}}).rows
+    assert [goal.text for goal in row.goals] == goals
 
 
 @pytest.mark.parametrize(("hundredth", "figure"), [(1, 1), (50, 50), (99, 99), (100, 100)])
@@ -66,7 +80,7 @@ def test_the_picture_has_a_line_for_each_way() -> None:
         Case(way=LISTS, apps=100, machines=100),
         Case(way=LISTS, machines=10, certificate="file"),
     ]
-    shown = table([(case, TOLD) for case in cases])
+    shown = table({case: reckoned(case) for case in cases})
     assert shown.plot is not None
     assert [shown.plot.series(each) for each in shown.rows] == [
         LISTS,

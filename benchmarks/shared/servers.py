@@ -1,0 +1,114 @@
+"""Servers in processes of their own, so that their CPU is not taken for a client's; one has bytes that are ready."""
+
+import asyncio
+import signal
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from ssl import SSLContext
+from typing import Any, TypeVar
+
+from aiohttp import web
+from attrs import frozen
+
+from benchmarks.shared.usage import Gauge
+
+Result = TypeVar("Result")
+JSON = {"Content-Type": "application/json; charset=utf-8"}
+
+
+@frozen
+class Server:
+    """A server that runs in another process."""
+
+    url: str
+    gauge: Gauge
+    pipe: Connection
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    async def ask(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function there, with the server and these arguments; one at a time."""
+        self.pipe.send((function, arguments))
+        result: Result = await asyncio.to_thread(self.pipe.recv)
+        return result
+
+
+@contextmanager
+def serving(
+    start: Callable[..., AbstractAsyncContextManager[Any]], *arguments: Any, **options: Any
+) -> Iterator[Server]:
+    """Run a server, with a `url`, in a process of its own until the block ends."""
+    context = get_context("spawn")  # a fork would have what this process holds
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, start, arguments, options), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield Server(ours.recv(), Gauge("emulator", process.pid or 0), ours)
+    finally:
+        ours.close()  # so it ends
+        process.join()
+
+
+def _serve(pipe: Connection, start: Callable[..., Any], arguments: Iterable[Any], options: Mapping[str, Any]) -> None:
+    async def serve() -> None:
+        async with start(*arguments, **options) as server:
+            pipe.send(server.url)
+            while True:
+                function, rest = await asyncio.to_thread(pipe.recv)
+                pipe.send(function(server, *rest))
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too, before the parent ends it
+    warnings.simplefilter("error")
+    with suppress(EOFError):  # the parent is gone
+        asyncio.run(serve())
+
+
+# Ready bytes
+
+
+@frozen
+class Site:
+    """An application that is served."""
+
+    url: str
+
+
+@asynccontextmanager
+async def site(app: web.Application, tls: SSLContext | None = None) -> AsyncIterator[Site]:
+    """Serve an application on a free port until the block ends."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096, ssl_context=tls).start()
+        yield Site(f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}")
+    finally:
+        await runner.cleanup()
+
+
+@contextmanager
+def answering(bodies: Mapping[str, bytes], headers: Mapping[str, str] = JSON) -> Iterator[Server]:
+    """Answer with these bodies, by method and path such as `GET /v1/apps`, as long as the block lasts."""
+    with serving(_answers, bodies, headers) as server:
+        yield server
+
+
+def _answers(bodies: Mapping[str, bytes], headers: Mapping[str, str]) -> AbstractAsyncContextManager[Site]:
+    def answer(body: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            if request.method == "POST":
+                await request.read()
+            return web.Response(body=body, headers=headers)
+
+        return handle
+
+    app = web.Application()
+    for route, body in bodies.items():
+        method, path = route.split()
+        app.router.add_route(method, path, answer(body))
+    return site(app)
