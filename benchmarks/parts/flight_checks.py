@@ -18,7 +18,7 @@ AWAY = {"rolling": 1, "canary": 1, "bluegreen": 0, "immediate": EACH}
 
 @frozen
 class Group:
-    """The machines of the deployed group at one moment, and how many serve of each region that they are desired in."""
+    """The machines of the deployed group at one moment, and how many of each region serve."""
 
     machines: Sequence[MachineRecord]
     members: Sequence[MachineRecord]
@@ -28,22 +28,18 @@ class Group:
     def of(cls, emulator: Emulator) -> "Group":
         machines = [each for each in alive(emulator) if in_group(each)]
         members = [each for each in machines if is_member(each)]
-        return cls(machines, members, Counter(_home(each) for each in members if serves(emulator.world, each)))
+        return cls(machines, members, Counter(each.region for each in members if serves(emulator.world, each)))
 
     @property
     def up(self) -> Counter[str]:
         """How many serve, or are stopped until the proxy starts them."""
         stopped = (each for each in self.members if each.state == "stopped")
-        return self.serving + Counter(_home(each) for each in stopped if _starts_on_request(each))
+        return self.serving + Counter(each.region for each in stopped if _starts_on_request(each))
 
     def is_as_desired(self, count: int) -> bool:
         """Whether so many of each region are up with v2, no more are there, and the rest of the group has it too."""
         has_new = all(tag(each) == NEW for each in self.machines)
-        return has_new and self.up == Counter(map(_home, self.members)) == dict.fromkeys(REGIONS, count)
-
-
-def _home(machine: MachineRecord) -> str:
-    return str((machine.config.get("metadata") or {}).get("flyasync_region", machine.region))
+        return has_new and self.up == Counter(each.region for each in self.members) == dict.fromkeys(REGIONS, count)
 
 
 def _starts_on_request(machine: MachineRecord) -> bool:
@@ -77,7 +73,9 @@ class Watcher:
         leased = [each.name for each in group.members if each.lease and each.lease.expires_at > now]
         twice = [name for name, count in Counter(each.name for each in group.members).items() if count > 1]
         new = [each for each in group.members if tag(each) == NEW]
-        many = {region: count for region, count in Counter(map(_home, new)).items() if count > self.day.count}
+        many = {
+            region: count for region, count in Counter(each.region for each in new).items() if count > self.day.count
+        }
         tags = [tag(each) for each in group.members]
         has_changed = tags != [OLD] * (EACH - self.day.loses) * len(REGIONS)
         checks: list[tuple[object, str]] = [

@@ -91,12 +91,11 @@ class Found:
                 yield f"{before.name} was {before.state} and is {now.state}"
         sibling = next(each for each in self.before.values() if is_member(each))
         for id_, now in there.items():
-            # The config that it had, or its siblings, with what the deploy states if that has reached it.
+            # What it had, or its siblings, with what the deploy states if that has reached it.
             is_old = id_ in self.before
-            one = _comparable(self.before.get(id_, sibling).config, has_its_volume=is_old)
+            was, came = (_values(each, is_old=is_old) for each in (self.before.get(id_, sibling), now))
             if tag(now) == NEW and in_group(now):
-                one = _over(one, {**self.fleet.adds, "image": NEW})
-            was, came = (dict(_leaves(config)) for config in (one, _comparable(now.config, has_its_volume=is_old)))
+                was |= dict(_leaves({**self.fleet.adds, "image": NEW}))
             if differing := [path for path in {**was, **came} if was.get(path) != came.get(path)]:
                 texts = (f"{written(path)} is {came.get(path)!r} instead of {was.get(path)!r}" for path in differing)
                 yield f"{now.name}: {'; '.join(texts)}"
@@ -126,20 +125,14 @@ def _is_apart(config: Json) -> bool:
     return bool(config.get("standbys") or config.get("schedule"))
 
 
-def _comparable(config: Json, *, has_its_volume: bool) -> Json:
-    """Return a config without the deployer's own marks, and without what each machine has for itself."""
-    compared = deepcopy(config)
-    compared["image"] = without_digest(str(config.get("image")))
-    metadata = config.get("metadata") or {}
-    compared["metadata"] = {key: value for key, value in metadata.items() if not key.startswith("flyasync_")}
-    for mount in [] if has_its_volume else compared.get("mounts") or []:
-        del mount["volume"]
-    return compared
-
-
-def _over(config: Json, stated: Json) -> Json:
-    inner = {key: _over(config.get(key) or {}, value) for key, value in stated.items() if isinstance(value, dict)}
-    return {**config, **stated, **inner}
+def _values(machine: MachineRecord, *, is_old: bool) -> dict[Path, Any]:
+    """Return the values in a config, but for the deployer's own marks and the volume that a new machine has."""
+    return {
+        path: value
+        for path, value in _leaves({**machine.config, "image": tag(machine)})
+        if not (path[0] == "metadata" and str(path[-1]).startswith("flyasync_"))
+        and (is_old or path[0] != "mounts" or path[-1] != "volume")
+    }
 
 
 def _leaves(value: Any, at: Path = ()) -> Iterator[tuple[Path, Any]]:
