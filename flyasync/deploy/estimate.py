@@ -34,6 +34,7 @@ from flyasync.deploy.plan.spec import LaneKey
 from flyasync.deploy.reporting.phase import STEP_PHASES, Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.timings import Fit, Normal, TimingKind, Timings, reach
+from flyasync.models.json.garbage import PausedCollection
 from flyasync.models.machine import Machine
 
 KILLED_AFTER = 5.0
@@ -109,7 +110,7 @@ def estimate(plan: Plan, rate: CreateRate, timings: Timings) -> Estimate:
 
     Only a lower bound is known of a plan that pauses, since a pause takes as long as people need.
     """
-    return _bounded(plan, _estimated(_pending(plan, rate, [TrackProgress()] * len(plan.tracks), made=()), timings))
+    return _summed(plan, rate, [TrackProgress()] * len(plan.tracks), (), timings)
 
 
 def timed(plan: Plan, fly: FlyClient, timings: Timings | None = None) -> Plan:
@@ -148,10 +149,15 @@ def left(
         )
     created = (each.created_after for each in runs.values() if not each.adopted)
     made = sorted(after - now for after in created if after is not None)
-    return _bounded(plan, _estimated(_pending(plan, rate, progress, made), timings))
+    return _summed(plan, rate, progress, made, timings)
 
 
-def _bounded(plan: Plan, found: Estimate) -> Estimate:
+def _summed(
+    plan: Plan, rate: CreateRate, progress: Sequence[TrackProgress], made: Iterable[float], timings: Timings
+) -> Estimate:
+    """Return the estimate of the rest of a plan; a plan that pauses has only a lower bound."""
+    with PausedCollection():
+        found = _estimated(_pending(plan, rate, progress, made), timings)
     return evolve(found, likely=None, most=None) if plan.pauses else found
 
 

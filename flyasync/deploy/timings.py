@@ -11,6 +11,7 @@ from attrs import field, frozen
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
+from flyasync.models.json.garbage import PausedCollection
 from flyasync.models.machine import Machine, MachineEvent
 
 ENOUGH = 2
@@ -150,8 +151,9 @@ class Timings:
         """Return the durations from the events of a group's machines, or of the whole app if those are too few."""
         if fleet is None:
             return cls()
-        own = _collected(lapse for machine in fleet.group(group or "") for lapse in _lapses(machine))
-        of_all = _collected(lapse for machine in fleet.machines for lapse in _lapses(machine))
+        with PausedCollection():
+            own = _collected(lapse for machine in fleet.group(group or "") for lapse in _lapses(machine))
+            of_all = _collected(lapse for machine in fleet.machines for lapse in _lapses(machine))
         return cls({kind: own[kind] if len(own.get(kind, ())) >= ENOUGH else of_all[kind] for kind in of_all})
 
     def and_of(self, runs: Iterable[MachineRun]) -> "Timings":

@@ -337,49 +337,49 @@ class DeployReport:
         """Return the report of all machines of a deploy, from their last observation."""
         with PausedCollection():
             machines = [(run, MachineReport.of(spec, observation, run)) for run in observation.runs]
-        staying: dict[str, list[MachineReport]] = {}
-        leaving: dict[str, list[MachineReport]] = {}
-        for run, report in machines:
-            if run.target in {Target.SERVE, Target.REST}:
-                staying.setdefault(report.asked, []).append(report)
-            elif run.target is Target.GO:
-                leaving.setdefault(report.asked, []).append(report)
-        counts = {**spec.asked, **{gone: 0 for gone in leaving if gone not in spec.asked}}
-        regions = [
-            RegionReport(
-                region=region,
-                asked=asked,
-                machines=tuple(sorted(staying.get(region, ()), key=_severity)),
-                retired=tuple(sorted(leaving.get(region, ()), key=_severity)),
+            staying: dict[str, list[MachineReport]] = {}
+            leaving: dict[str, list[MachineReport]] = {}
+            for run, report in machines:
+                if run.target in {Target.SERVE, Target.REST}:
+                    staying.setdefault(report.asked, []).append(report)
+                elif run.target is Target.GO:
+                    leaving.setdefault(report.asked, []).append(report)
+            counts = {**spec.asked, **{gone: 0 for gone in leaving if gone not in spec.asked}}
+            regions = [
+                RegionReport(
+                    region=region,
+                    asked=asked,
+                    machines=tuple(sorted(staying.get(region, ()), key=_severity)),
+                    retired=tuple(sorted(leaving.get(region, ()), key=_severity)),
+                )
+                for region, asked in counts.items()
+            ]
+            # Machines that the deploy neither created nor changed may serve as well.
+            mine = {report.id for _, report in machines}
+            besides = (each for each in (*observation.seen, *observation.others) if each.id not in mine)
+            return cls(
+                app=spec.app,
+                launch=spec.launch,
+                image=spec.image,
+                require=str(spec.required),
+                needed=spec.required.needed(sum(asked > 0 for asked in spec.asked.values())),
+                # Failures first; then the desired regions in their order, then those where all machines are retired.
+                regions=tuple(sorted(regions, key=lambda region: region.severity)),
+                seconds=seconds,
+                cancelled=cancelled,
+                surplus=observation.surplus,
+                unseen=next((Failure.of(error) for error in observation.unseen.values()), None),
+                strategy=strategy,
+                release=next((report for run, report in machines if run.target is Target.END), None),
+                seed=next((report for run, report in machines if run.target is Target.SEED), None),
+                others=tuple(report for run, report in machines if run.target is Target.APART),
+                closed_by=Cause.of(observation.closed_by) if observation.closed_by else None,
+                stray_volumes=observation.loose_volumes,
+                unverified=_unverified(machines) if strategy not in {None, "undo"} and spec.goal else (),
+                require_stated=spec.required.is_stated,
+                origin=spec.origin,
+                serving=sum(report.serves for _, report in machines) + sum(map(serves, besides)),
             )
-            for region, asked in counts.items()
-        ]
-        # Machines that the deploy neither created nor changed may serve as well.
-        mine = {report.id for _, report in machines}
-        besides = (each for each in (*observation.seen, *observation.others) if each.id not in mine)
-        return cls(
-            app=spec.app,
-            launch=spec.launch,
-            image=spec.image,
-            require=str(spec.required),
-            needed=spec.required.needed(sum(asked > 0 for asked in spec.asked.values())),
-            # Failures first; otherwise the desired regions in their order, then those where all machines are retired.
-            regions=tuple(sorted(regions, key=lambda region: region.severity)),
-            seconds=seconds,
-            cancelled=cancelled,
-            surplus=observation.surplus,
-            unseen=next((Failure.of(error) for error in observation.unseen.values()), None),
-            strategy=strategy,
-            release=next((report for run, report in machines if run.target is Target.END), None),
-            seed=next((report for run, report in machines if run.target is Target.SEED), None),
-            others=tuple(report for run, report in machines if run.target is Target.APART),
-            closed_by=Cause.of(observation.closed_by) if observation.closed_by else None,
-            stray_volumes=observation.loose_volumes,
-            unverified=_unverified(machines) if strategy not in {None, "undo"} and spec.goal else (),
-            require_stated=spec.required.is_stated,
-            origin=spec.origin,
-            serving=sum(report.serves for _, report in machines) + sum(map(serves, besides)),
-        )
 
     def rolled_back(self, rollback: "DeployReport") -> "DeployReport":
         """Return the report with that of its rollback; what this one restored or destroyed is not called failed."""
