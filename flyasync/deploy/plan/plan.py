@@ -96,19 +96,31 @@ class Adopt(_Step):
 
 
 @frozen(kw_only=True)
+class Spare:
+    """The machine called `name` that replaces `machine` if its host has no room for the update to `config`.
+
+    Few hosts are full, so its steps are made when they are needed, by `replacement`.
+    """
+
+    name: str
+    machine: Machine
+    config: MachineConfig
+
+
+@frozen(kw_only=True)
 class Update(_Step):
     """Update the machine's config in place: merge the spec into it, or replace it with `config`.
 
     A `config` is refused if the machine's config is no longer `over`, the config it had when the plan was made. A
-    machine that is not running stays stopped unless `launches`. If its host is full, the steps in `if_full` replace it
-    with another machine. `standby_for` is the name of the machine that a standby stands by for from now on.
+    machine that is not running stays stopped unless `launches`. If its host is full, the machine in `if_full` replaces
+    it. `standby_for` is the name of the machine that a standby stands by for from now on.
     """
 
     changes: tuple[Change, ...] = ()
     launches: bool = True
     config: MachineConfig | None = field(default=None, repr=False)
     over: MachineConfig | None = field(default=None, repr=False)
-    if_full: tuple["Step", ...] = ()
+    if_full: Spare | None = field(default=None, repr=False)
     standby_for: str | None = None
 
     def __str__(self) -> str:

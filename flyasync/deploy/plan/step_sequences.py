@@ -15,6 +15,7 @@ from flyasync.deploy.plan.plan import (
     Create,
     Destroy,
     Return,
+    Spare,
     Start,
     Step,
     Stop,
@@ -101,14 +102,11 @@ def placed(pattern: Pattern, desired: DesiredMachine, *, replaces: str | None = 
 def update(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
     """Yield the steps that update a machine, and wait until it is up, or stopped as before."""
     machine = there(member)
-    # A stopped machine needs no room. A standby or scheduled machine, or a rollout of secrets, replaces no machine.
-    may_be_replaced = not (member.rests or member.is_apart or spec.only_secrets)
-    if_full = tuple(_replacement(spec, fleet, member)) if may_be_replaced else ()
     yield Update(
         cause=member.cause,
         changes=member.changes,
         launches=not member.rests,
-        if_full=if_full,
+        if_full=_spare(spec, fleet, member),
         standby_for=member.standby_for,
     )
     if member.rests:
@@ -147,21 +145,29 @@ def _start(spec: DeploySpec, member: Member, *, is_down: bool) -> Iterator[Step]
     yield from goal(spec, member.config)
 
 
-def _replacement(spec: DeploySpec, fleet: Fleet, member: Member) -> Iterator[Step]:
-    """Yield the steps that replace a machine whose host has no room for its update.
+def _spare(spec: DeploySpec, fleet: Fleet, member: Member) -> Spare | None:
+    """Return the machine that replaces one whose host has no room for its update.
 
-    There are none for a machine with a volume, unless the spec says what to do with the volume.
+    There is none for a machine with a volume, unless the spec says what to do with the volume.
     """
-    machine, desired = there(member), member.config
-    volume = fleet.volume_of(machine)
-    is_bound = volume is not None or bool(desired and desired.mounts)
-    if desired is None or (is_bound and (spec.volume is None or spec.volume.if_lost is None)):
-        return
+    # A stopped machine needs no room. A standby or scheduled machine, or a rollout of secrets, replaces no machine.
+    if member.config is None or member.spare is None or member.rests or member.is_apart or spec.only_secrets:
+        return None
+    machine = there(member)
+    is_bound = bool(member.config.mounts) or fleet.volume_of(machine) is not None
+    if is_bound and (spec.volume is None or spec.volume.if_lost is None):
+        return None
+    return Spare(name=member.spare, machine=machine, config=member.config)
+
+
+def replacement(spec: DeploySpec, fleet: Fleet, desired: DesiredMachine, spare: Spare) -> Iterator[Step]:
+    """Yield the steps that replace a machine of the group by its spare; the volume is new, or a fork of the old one."""
+    machine, volume = spare.machine, fleet.volume_of(spare.machine)
     source = volume.id if volume and spec.volume and spec.volume.if_lost == "fork" else None
-    pattern = Pattern.instead(spec, fleet, machine, desired)
-    config = placed(pattern, member.desired, replaces=machine.id)
+    pattern = Pattern.instead(spec, fleet, machine, spare.config)
+    config = placed(pattern, desired, replaces=machine.id)
     cause = f"the host of {machine.name} is full"
-    yield from creation(spec, pattern, config, cause, source=source, replaces=machine.id, name=member.spare)
+    yield from creation(spec, pattern, config, cause, source=source, replaces=machine.id, name=spare.name)
     yield from retirement(machine, "replaced by another machine")
 
 

@@ -28,6 +28,7 @@ from flyasync.deploy.plan.plan import (
     Verify,
     Watch,
 )
+from flyasync.deploy.plan.step_sequences import replacement
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.context import DeployContext
@@ -128,13 +129,14 @@ class StepRunner:
                 raise GaveUp(step.cause)
 
     async def _update_or_replace(self, run: MachineRun, step: Update) -> None:
-        """Update a machine; if its host is full, replace it by another one, with the steps in the plan."""
+        """Update a machine; if its host is full, replace it by the machine that the plan has for that."""
         try:
             await self.updater.update(run, step)
         except NoCapacity as error:
-            if not step.if_full:
+            fleet = self._context.plan.before
+            if step.if_full is None or fleet is None:
                 raise
             run.refuse(Refusal.of(run.region, error))
             self._context.notify(run, Phase.REPLACING, error)
-            for instead in step.if_full:
+            for instead in replacement(self._context.spec.of(run.desired), fleet, run.desired, step.if_full):
                 await self.take(run, instead)

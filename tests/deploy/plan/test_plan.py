@@ -10,9 +10,10 @@ from flyasync import Check, InvalidInput, Machine, MachineConfig, Mount, Service
 from flyasync.deploy.plan.desired_volume import DesiredVolume
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.image_digest import plan as plan_for
-from flyasync.deploy.plan.plan import Create, Destroy, TakeVolume, Target
+from flyasync.deploy.plan.plan import Create, Destroy, TakeVolume, Target, Update
 from flyasync.deploy.plan.release_command import ReleaseCommand
-from flyasync.deploy.plan.spec import GROUP, DeploySpec, GroupSpec
+from flyasync.deploy.plan.spec import GROUP, DeploySpec, DesiredMachine, GroupSpec
+from flyasync.deploy.plan.step_sequences import replacement
 from flyasync.deploy.plan.strategies.bluegreen import BlueGreen
 from flyasync.deploy.plan.strategies.canary import Canary
 from flyasync.deploy.plan.strategies.immediate import Immediate
@@ -684,11 +685,14 @@ def test_a_machine_without_the_volume_is_replaced_by_one_that_has_it() -> None:
 
 def test_a_full_host_is_left_only_with_a_volume_to_go_to() -> None:
     machine = old("app-iad-1", config=mounted(V1))
+    desired = DesiredMachine(name="app-iad-1", region="iad", number=1, group="app")
     there = fleet(machine, volumes=(volume("vol_1", machine.id),))
     for lost_volume, source in ((evolve(DATA, if_lost="fork"), "vol_1"), (evolve(DATA, if_lost="new"), None)):
         spec = wanted(Rolling(), counts={"iad": 1}, volume=lost_volume)
         (update, *_) = plan_for(spec, there).steps
-        assert [str(step) for step in getattr(update, "if_full", ())] == [
+        assert isinstance(update, Update)
+        assert update.if_full is not None
+        assert [str(step) for step in replacement(spec, there, desired, update.if_full)] == [
             f"create volume data (fork {source}): keeps its data"
             if source
             else "create volume data (1 GB): no unattached volume data in the region",
@@ -699,7 +703,8 @@ def test_a_full_host_is_left_only_with_a_volume_to_go_to() -> None:
             "destroy id-app-iad-1: replaced by another machine",
         ]
     (update, *_) = plan_for(wanted(Rolling(), counts={"iad": 1}, volume=DATA), there).steps
-    assert getattr(update, "if_full", None) == ()
+    assert isinstance(update, Update)
+    assert update.if_full is None
 
 
 def test_a_host_that_is_gone_with_a_volume_needs_a_word() -> None:

@@ -117,7 +117,7 @@ def _restart(steps: Sequence[Step]) -> Iterator[Step]:
     """Yield the steps that update a stopped machine and start it: an update alone would leave it stopped."""
     for step in steps:
         if isinstance(step, Update):
-            yield evolve(step, launches=False, if_full=())
+            yield evolve(step, launches=False, if_full=None)
             yield AwaitSettled(cause="was stopped, is started next")
             yield Start(cause="all machines of the region have stopped")
         else:
