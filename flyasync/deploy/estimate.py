@@ -34,7 +34,7 @@ from flyasync.deploy.plan.spec import LaneKey
 from flyasync.deploy.reporting.phase import STEP_PHASES, Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.timings import Fit, Normal, TimingKind, Timings, reach
-from flyasync.models.json.garbage import PausedCollection
+from flyasync.garbage import PausedCollection
 from flyasync.models.machine import Machine
 
 KILLED_AFTER = 5.0

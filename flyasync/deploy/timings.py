@@ -11,7 +11,7 @@ from attrs import field, frozen
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
-from flyasync.models.json.garbage import PausedCollection
+from flyasync.garbage import PausedCollection
 from flyasync.models.machine import Machine, MachineEvent
 
 ENOUGH = 2
