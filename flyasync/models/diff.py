@@ -6,14 +6,13 @@ lists matters, as in a port's handlers. An explicit value such as false or 0 dif
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any, Final
 
-from attrs import field, fields, frozen
+from attrs import field, frozen
 
 from flyasync.models.config import MachineConfig
 from flyasync.models.image import digest_of, without_digest
-from flyasync.models.model import Kept, Model
+from flyasync.models.model import Kept, Model, field_names
 from flyasync.models.redaction import is_secret
 from flyasync.models.types import Autostop, Duration
 
@@ -67,6 +66,12 @@ def same(old: MachineConfig, new: MachineConfig) -> bool:
 def differences(old: MachineConfig, new: MachineConfig) -> tuple[Change, ...]:
     """Return the differences in meaning between two configs, unknown keys included, sorted by path."""
     before, after = dict(_leaves((), _normal(old))), dict(_leaves((), _normal(new)))
+    changed = (
+        path
+        for path in before.keys() | after.keys()
+        # If one config has an empty object and the other a non-empty one, the leaves inside are the changes.
+        if not (_equal(before.get(path), after.get(path)) or _is_within(path, before) or _is_within(path, after))
+    )
     return tuple(
         Change(
             written(path),
@@ -75,11 +80,7 @@ def differences(old: MachineConfig, new: MachineConfig) -> tuple[Change, ...]:
             is_secret=is_secret(path, before.get(path)) or is_secret(path, after.get(path)),
         )
         # Sorted by number within a list: services[2] comes before services[10].
-        for path in sorted(
-            before.keys() | after.keys(), key=lambda path: [(isinstance(step, str), step) for step in path]
-        )
-        # If one config has an empty object and the other a non-empty one, the leaves inside are the changes.
-        if not (_equal(before.get(path), after.get(path)) or _is_within(path, before) or _is_within(path, after))
+        for path in sorted(changed, key=lambda path: [(isinstance(step, str), step) for step in path])
     )
 
 
@@ -121,8 +122,7 @@ def _normal(value: Any) -> Any:
     if value is None or type(value) in _PLAIN:
         return value
     if isinstance(value, Model):
-        kind: Any = type(value)  # mypy takes the hash of a model for that of its class
-        names, extra = _names(kind), value.extra
+        names, extra = field_names(value), value.extra
         # In a field, an empty string means unset, as in Go; in a map such as `env` it is a value.
         known = {name: item for name in names if (item := getattr(value, name)) is not None and item != ""}
         if not extra:
@@ -141,12 +141,6 @@ def _normal(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_normal(item) for item in value]
     return value
-
-
-@cache
-def _names(kind: type[Model]) -> dict[str, None]:
-    """Return the names of the fields of a model, in order; the same for all of its values."""
-    return {each.name: None for each in fields(kind) if each.name != "extra"}
 
 
 def _filled(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, Final, NoReturn, final, get_args, get_origin
 
 from attrs import Attribute, field, fields, frozen
@@ -69,6 +70,17 @@ class Model:
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
+def field_names(value: Model) -> Mapping[str, None]:
+    """Return the names of the fields of a model, in their order, without `extra`."""
+    kind: Any = type(value)  # mypy takes the hash of a model for that of its class
+    return _names_of(kind)
+
+
+@cache
+def _names_of(kind: type[Model]) -> Mapping[str, None]:
+    return {one.name: None for one in fields(kind) if one.name != "extra"}
+
+
 @frozen
 class UnknownKey:
     """A key that no model has a field for: its path inside a value, and the field it was probably meant to be."""
@@ -80,7 +92,7 @@ class UnknownKey:
 def unknown_in(value: Any, path: str = "") -> Iterator[UnknownKey]:
     """Yield the unknown keys inside a value, at paths such as `.guest.novel`; keys whose value is null are skipped."""
     if isinstance(value, Model):
-        names = [one.name for one in fields(type(value)) if one.name != "extra"]
+        names = field_names(value)
         for key, inside in value.extra.items():
             if inside is not None:
                 yield UnknownKey(f"{path}.{key}", similar_key(key, names))

@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
+from operator import is_
 from typing import Any
 
 from attrs import Factory, evolve, fields, frozen
@@ -27,7 +28,7 @@ from flyasync.models.container import Container, ContainerHealthcheck, Container
 from flyasync.models.diff import Change, differences
 from flyasync.models.image import runs
 from flyasync.models.machine import Machine
-from flyasync.models.model import Kept, Model
+from flyasync.models.model import Kept, Model, field_names
 from flyasync.models.service import Port, Service
 
 FINGERPRINT = "flyasync_config"
@@ -249,7 +250,7 @@ class _Merging:
 
     def record(self, old: Any, new: Model, at: str) -> Any:
         """Merge two records by their fields."""
-        names = [one.name for one in fields(type(new)) if one.name != "extra"]
+        names = field_names(new)
         made = {name: self._value(getattr(old, name), getattr(new, name), f"{at}{name}") for name in names}
         for group in _EXCLUSIVE.get(type(new), ()):
             if any(getattr(new, name) is not None for name in group):
@@ -308,7 +309,7 @@ class _Merging:
             return old
         # 3. It is kept without what deploys had set in it; if nothing is left, it is removed.
         if isinstance(old, Model):
-            names = [one.name for one in fields(type(old)) if one.name != "extra"]
+            names = field_names(old)
             made = {name: self._unstated(getattr(old, name), f"{at}.{name}") for name in names}
             extra = self._extra(old.extra, {}, f"{at}.")
             is_empty = not extra and all(value is None for value in made.values())
@@ -407,29 +408,38 @@ def holds(current: MachineConfig, desired: MachineConfig) -> bool:
 
     Additions of the API or of others do not count, except in maps such as `env`, which are compared as a whole.
     """
-    return not differing(current, overlaid(current, desired))
+    over = overlaid(current, desired)
+    return over is current or not differing(current, over)
 
 
 def overlaid(current: MachineConfig, desired: MachineConfig) -> MachineConfig:
-    """Return `current` with all that `desired` states over it, at every depth."""
+    """Return `current` with all that `desired` states over it, at every depth; `current` itself if it has all that."""
     stated = {key: value for key, value in (desired.metadata or {}).items() if key not in _OF_ONE_MACHINE}
-    over: MachineConfig = _over(evolve(current, metadata=None), evolve(desired, metadata=None))
-    return evolve(over, metadata={**(current.metadata or {}), **stated})
+    over: MachineConfig = _over(current, evolve(desired, metadata=None))
+    metadata = current.metadata or {}
+    is_there = current.metadata is not None and stated.items() <= metadata.items()
+    return over if is_there else evolve(over, metadata={**metadata, **stated})
 
 
 def _over(current: Any, desired: Any) -> Any:
+    # What is equal stays the same object: polls compare configs that rarely differ.
     if desired is None:
         return current
     if isinstance(desired, Model) and type(current) is type(desired):
-        names = [one.name for one in fields(type(desired)) if one.name != "extra"]
-        extra = _joined(current.extra, current.extra, desired.extra) if desired.extra else current.extra
-        values = {name: _over(getattr(current, name), getattr(desired, name)) for name in names}
-        return evolve(current, **values, extra=extra)
+        was = {name: getattr(current, name) for name in field_names(desired)}
+        values = {name: over for name, old in was.items() if (over := _over(old, getattr(desired, name))) is not old}
+        if desired.extra:
+            values["extra"] = _joined(current.extra, current.extra, desired.extra)
+        return evolve(current, **values) if values else current
     if isinstance(desired, Mapping) and isinstance(current, Mapping):
-        return {key: _over(current.get(key), value) for key, value in desired.items()}
+        made = {key: _over(current.get(key), value) for key, value in desired.items()}
+        is_same = made.keys() == current.keys() and all(made[key] is value for key, value in current.items())
+        return current if is_same else made
     if _is_list(desired) and _is_list(current) and len(desired) == len(current):
-        return tuple(_over(old, new) for old, new in zip(current, desired, strict=True))
-    return desired
+        items = tuple(_over(old, new) for old, new in zip(current, desired, strict=True))
+        return current if all(map(is_, items, current)) else items
+    # In JSON, unlike in Python, true is not 1.
+    return current if type(current) is type(desired) and current == desired else desired
 
 
 def _joined(old: Mapping[str, Any], kept: Mapping[str, Any], new: Mapping[str, Any]) -> Kept:
