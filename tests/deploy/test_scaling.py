@@ -8,32 +8,24 @@ import pytest
 from attrs import evolve
 
 from benchmarks import bulk, scaling
+from benchmarks.fleet.apps import Held, check, orders
 from benchmarks.fleet.cluster import staged
 from benchmarks.fleet.floor import Floor, floor, last
-from benchmarks.fleet.judge import Held, Holdings, judge, orders
 from benchmarks.fleet.simulation import LAUNCH, Mark, Run, simulate
-from benchmarks.fleet.workers import Lap, Load, lap
+from benchmarks.scaling import Lap, Load, lap
 
 ASKED = orders(2, ("iad", "lhr"))
 HELD = [
-    Held(
-        app=row.app,
-        name=f"{LAUNCH}-{region}-1",
-        region=region,
-        state="started",
-        image=row.image,
-        tenant=row.tenant,
-        launch=LAUNCH,
-    )
+    Held(row.app, f"{LAUNCH}-{region}-1", region, "started", row.image, row.tenant, LAUNCH)
     for row in ASKED
     for region in row.regions
 ]
 
 
 def judged(machines: Sequence[Held], limited: int = 0) -> dict[str, int]:
-    verdict = judge(ASKED, LAUNCH, Holdings(machines=machines, limited=limited))
-    told = {name: getattr(verdict, name) for name in ("exact", "missing", "extra", "orphans", "limited")}
-    assert verdict.is_flawless == (told == {"exact": 2, "missing": 0, "extra": 0, "orphans": 0, "limited": 0})
+    result = check(ASKED, LAUNCH, machines, limited=limited)
+    told = {name: getattr(result, name) for name in ("exact", "missing", "extra", "orphans", "limited")}
+    assert result.is_flawless == (told == {"exact": 2, "missing": 0, "extra": 0, "orphans": 0, "limited": 0})
     return told
 
 
@@ -54,9 +46,9 @@ def test_a_second_machine_in_a_region_is_extra(name: str) -> None:
 @pytest.mark.parametrize("differing", [{"app": "nobody"}, {"region": "nrt"}, {"launch": "another"}, {"launch": None}])
 def test_a_machine_that_nobody_asked_for_is_an_orphan(differing: dict[str, Any]) -> None:
     stray = evolve(HELD[0], name="stray", **differing)
-    verdict = judge(ASKED, LAUNCH, Holdings(machines=[*HELD, stray]))
-    assert (verdict.orphans, verdict.extra, verdict.missing) == (1, 0, 0)
-    assert not verdict.is_flawless
+    result = check(ASKED, LAUNCH, [*HELD, stray])
+    assert (result.orphans, result.extra, result.missing) == (1, 0, 0)
+    assert not result.is_flawless
 
 
 @pytest.mark.parametrize("differing", [{"image": "shop:0"}, {"tenant": "another"}, {"state": "starting"}])
@@ -66,14 +58,13 @@ def test_a_machine_that_is_not_as_its_row_says_is_missing(differing: dict[str, s
 
 
 def test_an_app_without_machines_is_told() -> None:
-    verdict = judge(ASKED, LAUNCH, Holdings(machines=HELD[:2]))
-    assert verdict.wrong == {ASKED[1].app: "nothing"}
-    assert verdict.missing == 2
+    result = check(ASKED, LAUNCH, HELD[:2])
+    assert result.wrong == {ASKED[1].app: "nothing"}
+    assert result.missing == 2
 
 
 def test_an_app_that_was_listed_more_often_than_a_deploy_does_was_begun_again() -> None:
-    lists = {ASKED[0].app: 3, ASKED[1].app: 2}
-    assert judge(ASKED, LAUNCH, Holdings(machines=HELD, lists=lists)).begun_again == 1
+    assert check(ASKED, LAUNCH, HELD, lists=[3, 2]).begun_again == 1
 
 
 def test_no_two_rows_are_alike() -> None:
@@ -111,7 +102,7 @@ def test_the_tables_of_the_simulation_tell_that_all_is_well(capsys: pytest.Captu
 @pytest.mark.no_cover
 def test_real_processes_run_a_lap_and_a_bulk_whose_command_is_killed() -> None:
     load = Load(in_flight=2, rounds=1, boot=0.2, machines=1)
-    options = bulk.Options(apps=6, regions=2, workers=1, in_flight=3, victim="command", settle=0.2)
+    options = bulk.Options(apps=6, regions=2, workers=1, in_flight=3, kill="command", settle=0.2)
 
     async def both() -> tuple[Lap, bulk.Outcome]:
         async with staged(1, boot=(0.2, 0.2), latency=(0.0, 0.0)) as stage:
@@ -120,5 +111,5 @@ def test_real_processes_run_a_lap_and_a_bulk_whose_command_is_killed() -> None:
     with asyncio.Runner() as runner:
         measured, outcome = runner.run(both())
     assert 0 < measured.rate < load.floor(1)
-    assert outcome.is_as_asked, (outcome.verdict, outcome.logs)
+    assert outcome.is_as_asked, outcome.check
     assert outcome.killed_at

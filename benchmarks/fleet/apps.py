@@ -1,0 +1,146 @@
+"""Many apps, no two alike, and how what the emulator holds compares with them; whoever deployed is not asked."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from attrs import frozen
+
+from flyasync import DeployBuilder, Emulator
+from flyasync.api.machines.create_once import LAUNCH
+from flyasync.emulator.core.records import MachineRecord
+from flyasync.models.image import without_digest
+
+VARIABLE = "TENANT"
+ONE_DEPLOY = 2
+"""How often one deploy lists its app: before it makes machines, and after."""
+
+
+@frozen
+class Asked:
+    """What one app shall be: a machine in each region, with an image and an environment of its own."""
+
+    app: str
+    image: str
+    tenant: str
+    regions: tuple[str, ...]
+
+    def builder(self, base: DeployBuilder) -> DeployBuilder:
+        return base.for_app(self.app).with_image(self.image).with_env({VARIABLE: self.tenant})
+
+
+def asked(number: int, regions: Sequence[str]) -> Asked:
+    image = f"registry.fly.io/shop-{number % 7}:v{number}"
+    return Asked(f"shop-{number:06}", image, f"tenant {number}", tuple(regions))
+
+
+def orders(count: int, regions: Sequence[str]) -> list[Asked]:
+    return [asked(number, regions) for number in range(count)]
+
+
+def base(regions: Sequence[str], launch: str) -> DeployBuilder:
+    """Return what all apps have in common."""
+    return DeployBuilder("base").to_regions(*regions).with_launch(launch).require("all")
+
+
+def write(rows: Sequence[Asked], path: Path) -> None:
+    """Write the file that `flyasync bulk` reads."""
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["app", "image", "regions", f"env.{VARIABLE}"])
+        table.writerows([each.app, each.image, ",".join(each.regions), each.tenant] for each in rows)
+
+
+@frozen
+class Held:
+    """A machine as the emulator has it: what counts of it."""
+
+    app: str
+    name: str
+    region: str
+    state: str
+    image: str
+    tenant: str | None
+    launch: str | None
+
+    @classmethod
+    def of(cls, machine: MachineRecord) -> Self:
+        config = machine.config
+        tenant, launch = (config.get("env") or {}).get(VARIABLE), (config.get("metadata") or {}).get(LAUNCH)
+        image = without_digest(config["image"])
+        return cls(machine.app, machine.name, machine.region, machine.state, image, tenant, launch)
+
+    def is_as(self, asked: Asked, launch: str) -> bool:
+        """Whether it is one of those that were asked for, and runs."""
+        desired = (asked.app, asked.image, asked.tenant, launch, "started")
+        return (self.app, self.image, self.tenant, self.launch, self.state) == desired and self.region in asked.regions
+
+
+@frozen(kw_only=True)
+class Check:
+    """How what is there compares with what was asked for.
+
+    `missing` are regions of apps for which no machine runs that is as asked. `extra` are there besides another one of
+    the same app, region and launch, or of the same app and name; `orphans` belong to an app, a region or a launch that
+    was not asked for. `wrong` has what each app holds that is not exactly as asked. `begun_again` counts the apps that
+    were listed more often than one deploy lists them, and `limited` the 429s.
+    """
+
+    exact: int
+    desired: int
+    found: int
+    missing: int
+    extra: int
+    orphans: int
+    wrong: Mapping[str, str]
+    limited: int
+    begun_again: int
+
+    @property
+    def is_flawless(self) -> bool:
+        return not (self.wrong or self.missing or self.extra or self.orphans or self.limited)
+
+
+def check(
+    asked: Sequence[Asked], launch: str, machines: Sequence[Held], lists: Iterable[int] = (), limited: int = 0
+) -> Check:
+    """Compare machines with what was asked for under one launch; `lists` is how often each app was listed."""
+    by_app: defaultdict[str, list[Held]] = defaultdict(list)
+    for machine in machines:
+        by_app[machine.app].append(machine)
+    places = {(each.app, region) for each in asked for region in each.regions}
+    running = {(each.app, one.region) for each in asked for one in by_app[each.app] if one.is_as(each, launch)}
+    wrong = {
+        each.app: "; ".join(f"{one.name} {one.region} {one.state} {one.image} {one.tenant}" for one in by_app[each.app])
+        or "nothing"
+        for each in asked
+        if not is_exact(each, launch, by_app[each.app])
+    }
+    by_place = {(each.app, each.region, each.launch) for each in machines}
+    by_name = {(each.app, each.name) for each in machines}
+    return Check(
+        exact=len(asked) - len(wrong),
+        desired=len(places),
+        found=len(machines),
+        missing=len(places - running),
+        extra=len(machines) - min(len(by_place), len(by_name)),
+        orphans=sum(each.launch != launch or (each.app, each.region) not in places for each in machines),
+        wrong=wrong,
+        limited=limited,
+        begun_again=sum(count > ONE_DEPLOY for count in lists),
+    )
+
+
+def checked(emulator: Emulator, asked: Sequence[Asked], launch: str) -> Check:
+    """Compare all that an emulator holds."""
+    machines = [Held.of(each) for each in emulator.world.machines.values() if not each.is_destroyed]
+    lists = [count for (action, _), count in emulator.counts().items() if action == "listMachines"]
+    return check(asked, launch, machines, lists, sum(emulator.refused_by_limit().values()))
+
+
+def is_exact(asked: Asked, launch: str, machines: Sequence[Held]) -> bool:
+    """Whether these are all that was asked for one app: a machine in each region, and nothing else."""
+    regions = sorted(each.region for each in machines)
+    return regions == sorted(asked.regions) and all(each.is_as(asked, launch) for each in machines)
