@@ -38,7 +38,7 @@ OTHERS = {
     "estimate": "how close the estimates of a deploy come",
     "replay": "failing deploys, recorded and run again",
     "bulk": "1,000 apps over a Dask cluster of which one process is killed",
-    "scaling": "apps by one, two and four workers; 100,000 apps in virtual time",
+    "scaling": "apps by one to eight workers of a Dask cluster; 100,000 apps in virtual time",
     "budget": "one rate limit for many processes, by files and by a server",
     "pool": "machines on demand: what they cost, and a storm of kills",
     "emulator_state": "the emulator killed under load, and what its state file costs",

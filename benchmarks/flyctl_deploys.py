@@ -23,14 +23,12 @@ import os
 import re
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from fnmatch import fnmatch
-from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from attrs import evolve, frozen
 
@@ -48,29 +46,16 @@ POINTS = {
     "bluegreen": (12, 48, 70, 90),
     "immediate": (12, 28, 36, 44),
 }
-BOOT = (0.2, 0.6)
-CREATING = Fault(does="delay", action="createMachine", seconds=0.5)
-PATIENCE = 20.0
-AT_ONCE = 6
-AT_REST = {"started", "stopped", "destroyed"}
-
-HEAD = """
+AT_ONCE, AT_REST, PATIENCE = 6, {"started", "stopped", "destroyed"}, 20.0
+WEB = """
 app = "web"
 primary_region = "iad"
-
-[deploy]
-release_command = "bin/migrate"
-wait_timeout = "30s"
+deploy = { release_command = "bin/migrate", wait_timeout = "30s" }
 
 [http_service]
 internal_port = 8080
 processes = ["web"]
-
-[[http_service.checks]]
-path = "/"
-grace_period = "1s"
-interval = "2s"
-timeout = "2s"
+checks = [{ path = "/", grace_period = "1s", interval = "2s", timeout = "2s" }]
 
 [processes]
 web = "serve"
@@ -78,23 +63,19 @@ web = "serve"
 MOUNT = '[mounts]\nsource = "data"\ndestination = "/data"\nprocesses = ["db"]\n'
 
 
-@frozen(kw_only=True)
+@frozen
 class App:
     """An app, and the machines that flyctl's first deploy creates in each group."""
 
     text: str
-    machines: Mapping[str, int]
+    machines: Counter[str]
     has_mounts: bool = False
-
-    def suits(self, strategy: str) -> bool:
-        """Whether flyctl deploys it with this strategy: it refuses two of them for an app with mounts."""
-        return not (self.has_mounts and strategy in {"canary", "bluegreen"})
 
 
 APPS = {
-    "one group": App(text=HEAD, machines={"web": 2}),
-    "two groups, standby": App(text=HEAD + 'worker = "work"\n', machines={"web": 2, "worker": 2}),
-    "two groups, mount": App(text=HEAD + 'db = "store"\n' + MOUNT, machines={"web": 2, "db": 1}, has_mounts=True),
+    "one group": App(WEB, Counter(web=2)),
+    "two groups, standby": App(WEB + 'worker = "work"\n', Counter(web=2, worker=2)),
+    "two groups, mount": App(WEB + 'db = "store"\n' + MOUNT, Counter(web=2, db=1), has_mounts=True),
 }
 INTERRUPTED = APPS["two groups, standby"]
 
@@ -124,14 +105,58 @@ class Run:
 
 
 @frozen
+class Row:
+    """A row of the table: its name, an app, a strategy, and after how many requests the second deploy ends."""
+
+    name: str
+    app: App
+    strategy: str
+    interrupt_after: int | None = None
+
+    async def deployed(self, flyctl: Path) -> bool:
+        """Deploy one image and then another, again after an interruption; print the row, and return whether it is well.
+
+        What flyctl prints is what is wrong with a run that failed.
+        """
+        faults = [Fault(does="delay", action="createMachine", seconds=0.5)]
+        with TemporaryDirectory() as folder:
+            Path(folder, "fly.toml").write_text(self.app.text)  # noqa: ASYNC240 - once, and small
+            async with world(boot=(0.2, 0.6), faults=faults) as (emulator, _):
+                box = Sandbox(flyctl, emulator, Path(folder))
+                runs = [await box.deploy("nginx:1", self.strategy)]
+                if self.interrupt_after is not None:
+                    runs.append(await box.deploy("nginx:2", self.strategy, self.interrupt_after))
+                runs.append(await box.deploy("nginx:2", self.strategy))
+                if self.interrupt_after is not None and (advice := runs[-1].advice):
+                    runs[-1] = evolve(runs[-1], is_accepted=True)
+                    runs += [await box.run(*advice), await box.deploy("nginx:2", self.strategy)]
+                wrong = [run.output for run in runs if run.status and not run.is_accepted]
+                wrong += box.faults(self.app, "nginx:2")
+                end = box.end()
+        print(f"{self.name:34} {', '.join(map(str, runs))}", f"    {end}", sep="\n")
+        print(*(f"    WRONG: {fault}\n" for fault in wrong), sep="", end="", flush=True)
+        return not wrong
+
+
+def rows() -> Iterator[Row]:
+    for strategy, points in POINTS.items():
+        for name, app in APPS.items():
+            # flyctl refuses these two for an app with mounts.
+            if not (app.has_mounts and strategy in {"canary", "bluegreen"}):
+                yield Row(f"{strategy} {name}", app, strategy)
+        for point in points:
+            yield Row(f"{strategy} Ctrl-C after {point} requests", INTERRUPTED, strategy, point)
+
+
+@frozen
 class Sandbox:
-    """One emulator with one app, and flyctl beside it."""
+    """An emulator with one app, and flyctl beside it."""
 
     flyctl: Path
     emulator: Emulator
     folder: Path
 
-    async def deploy(self, image: str, strategy: str, *, interrupt_after: int | None = None) -> Run:
+    async def deploy(self, image: str, strategy: str, interrupt_after: int | None = None) -> Run:
         """Run one deploy to its end, or send SIGINT to it after so many requests."""
         words = ("deploy", "--image", image, "--strategy", strategy, "--yes", "--dns-checks=false")
         return await self.run(*words, interrupt_after=interrupt_after)
@@ -147,29 +172,16 @@ class Sandbox:
             if process.returncode is None:
                 process.send_signal(signal.SIGINT)
 
-        ended = await run(
-            [str(self.flyctl), *words],
-            self.folder,
-            {**os.environ, **self.emulator.environment()},
-            meanwhile=interrupt if interrupt_after is not None else None,
-        )
+        environment, meanwhile = os.environ | self.emulator.environment(), interrupt if interrupt_after else None
+        ended = await run([str(self.flyctl), *words], self.folder, environment, meanwhile=meanwhile)
         requests, seconds = len(self.emulator.log) - begun, time.monotonic() - began
-        await self._settle()
-        return Run(
-            status=ended.code or 0,
-            requests=requests,
-            seconds=seconds,
-            output=ended.out + ended.err,
-            is_accepted=interrupt_after is not None,
-        )
-
-    async def _settle(self) -> None:
         # flyctl does not wait for every machine that it creates or destroys, and keeps one that boots stopped when it
         # updates it.
-        machines = self.emulator.world.machines
         async with asyncio.timeout(PATIENCE):
-            while {each.state for each in machines.values()} - AT_REST:  # noqa: ASYNC110
+            while {each.state for each in self.emulator.world.machines.values()} - AT_REST:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
+        output, is_accepted = ended.out + ended.err, interrupt_after is not None
+        return Run(status=ended.code or 0, requests=requests, seconds=seconds, output=output, is_accepted=is_accepted)
 
     def faults(self, app: App, image: str) -> Iterator[str]:
         """Yield what differs from the end of an undisturbed deploy of this image."""
@@ -177,7 +189,7 @@ class Sandbox:
         machines = [each for each in world.machines.values() if not each.is_destroyed]
         marks = [each.config["metadata"] for each in machines]
         groups = Counter(each["fly_process_group"] for each in marks if "fly_canary" not in each)
-        if groups != Counter(app.machines):
+        if groups != app.machines:
             yield f"machines are {dict(groups)}"
         images = Counter(without_digest(str(each.config["image"])) for each in machines)
         if set(images) != {f"docker.io/library/{image}"}:
@@ -200,62 +212,8 @@ class Sandbox:
         held = f"{len(left)} leases, the last for {max(left):.0f} s" if left else "no lease"
         releases = Counter(each.status for each in world.apps["web"].releases)
         canaries = sum("fly_canary" in each.config["metadata"] for each in machines)
-        return f"{_counted(states)}; {canaries} canaries left; {held}; releases: {_counted(releases)}"
-
-
-@asynccontextmanager
-async def sandbox(flyctl: Path, app: App) -> AsyncIterator[Sandbox]:
-    """Serve a new world with an empty app, and write its fly.toml."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "fly.toml").write_text(app.text)  # noqa: ASYNC240 - once, and small
-        async with world(boot=BOOT, faults=[CREATING]) as (emulator, _):
-            yield Sandbox(flyctl, emulator, Path(folder))
-
-
-@frozen(kw_only=True)
-class Row:
-    """One row of the table: each run of flyctl, what the app holds at the end, and what is wrong with it."""
-
-    name: str
-    runs: Sequence[Run]
-    end: str
-    faults: Sequence[str]
-
-    def __str__(self) -> str:
-        wrong = "".join(f"\n    WRONG: {fault}" for fault in self.faults)
-        return f"{self.name:34} {', '.join(map(str, self.runs))}\n    {self.end}{wrong}"
-
-
-async def deployed(name: str, flyctl: Path, strategy: str, app: App, interrupt_after: int | None) -> Row:
-    """Deploy one image and then another; interrupt the second deploy after so many requests, and run it again."""
-    async with sandbox(flyctl, app) as box:
-        runs = [await box.deploy("nginx:1", strategy)]
-        if interrupt_after is not None:
-            runs.append(await box.deploy("nginx:2", strategy, interrupt_after=interrupt_after))
-        runs.append(await box.deploy("nginx:2", strategy))
-        if interrupt_after is not None and (advice := runs[-1].advice):
-            runs[-1] = evolve(runs[-1], is_accepted=True)
-            runs += [await box.run(*advice), await box.deploy("nginx:2", strategy)]
-        failed = [run.output for run in runs if run.status and not run.is_accepted]
-        return Row(name=name, runs=runs, end=box.end(), faults=[*failed, *box.faults(app, "nginx:2")])
-
-
-def _counted(what: Counter[str]) -> str:
-    return ", ".join(f"{number} {each}" for each, number in sorted(what.items()))
-
-
-Make = Callable[[str], Awaitable[Row]]
-
-
-def rows(flyctl: Path) -> Iterator[tuple[str, Make]]:
-    """Yield the name of each row, and what makes it."""
-    for strategy, points in POINTS.items():
-        make = partial(deployed, flyctl=flyctl, strategy=strategy)
-        for name, app in APPS.items():
-            if app.suits(strategy):
-                yield f"{strategy} {name}", partial(make, app=app, interrupt_after=None)
-        for point in points:
-            yield f"{strategy} Ctrl-C after {point} requests", partial(make, app=INTERRUPTED, interrupt_after=point)
+        counted = [", ".join(f"{count} {each}" for each, count in sorted(some.items())) for some in (states, releases)]
+        return f"{counted[0]}; {canaries} canaries left; {held}; releases: {counted[1]}"
 
 
 async def main() -> int:
@@ -263,19 +221,15 @@ async def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.flyctl_deploys")
     parser.add_argument("--flyctl", type=Path, required=True, help="the flyctl to run")
     parser.add_argument("--only", default="*", metavar="PATTERN")
-    options = parser.parse_args()
-    slots = asyncio.Semaphore(AT_ONCE)
+    options, slots = parser.parse_args(), asyncio.Semaphore(AT_ONCE)
 
-    async def show(name: str, make: Make) -> Row:
+    async def one(row: Row) -> bool:
         async with slots:
-            row = await make(name)
-        print(row, flush=True)
-        return row
+            return await row.deployed(options.flyctl)
 
-    made = await asyncio.gather(*(show(*row) for row in rows(options.flyctl) if fnmatch(row[0], options.only)))
-    wrong = sum(bool(row.faults) for row in made)
-    print(f"{len(made)} rows, {wrong} wrong")
-    return wrong
+    done = await asyncio.gather(*(one(row) for row in rows() if fnmatch(row.name, options.only)))
+    print(f"{len(done)} rows, {done.count(False)} wrong")
+    return done.count(False)
 
 
 if __name__ == "__main__":
