@@ -25,7 +25,6 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -92,10 +91,16 @@ def commands(flyctl: Path, environment: Mapping[str, str]) -> list[str]:
     """Return the full names of all commands that do something by themselves, at every depth, sorted."""
     found: list[str] = []
     level = [""]
+
+    def text_of(name: str) -> str:
+        words = [str(flyctl), *name.split(), "--help"]
+        # The binary is the one that the user named.
+        return subprocess.check_output(words, env=dict(environment), text=True, stdin=subprocess.DEVNULL, timeout=60)  # noqa: S603
+
     with ThreadPoolExecutor(8) as pool:
         while level:
             inner: list[str] = []
-            for name, text in zip(level, pool.map(partial(_help, flyctl, environment), level), strict=True):
+            for name, text in zip(level, pool.map(text_of, level), strict=True):
                 # Below the usage of a group stands the list of its commands, and after that its flags.
                 head, _, body = text.partition("[command]")
                 below = _ROW.findall(body.split("\nFlags:")[0]) if name != "help" else []
@@ -104,14 +109,6 @@ def commands(flyctl: Path, environment: Mapping[str, str]) -> list[str]:
                     found.append(name)
             level = inner
     return sorted(found)
-
-
-def _help(flyctl: Path, environment: Mapping[str, str], name: str) -> str:
-    words = [str(flyctl), *name.split(), "--help"]
-    done = subprocess.run(  # noqa: S603 - the binary that the user named
-        words, env=dict(environment), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=True
-    )
-    return done.stdout
 
 
 async def result(flyctl: Path, name: str) -> Result:
@@ -125,22 +122,17 @@ async def result(flyctl: Path, name: str) -> Result:
             # Limits are per second: the command begins with full ones.
             await asyncio.sleep(2)
             # Some commands read the macaroon that they were given.
-            tokens = dict.fromkeys(("FLY_ACCESS_TOKEN", "FLY_API_TOKEN"), things.header)
+            tokens = dict.fromkeys(("FLY_ACCESS_TOKEN", "FLY_API_TOKEN"), things["header"])
             environment = home(Path(place), emulator.environment() | tokens, proxy)
-            words = shlex.split(ARGUMENTS.get(name, "").format(**asdict(things)))
-            ended = await run(
-                [str(flyctl), *name.split(), *words],
-                Path(place),
-                environment,
-                GIVEN["inputs"].get(name, ""),
-                5.0 if name in SERVERS else LONGEST,
-            )
+            words = [str(flyctl), *name.split(), *shlex.split(ARGUMENTS.get(name, "").format(**things))]
+            text, seconds = GIVEN["inputs"].get(name, ""), 5.0 if name in SERVERS else LONGEST
+            ended = await run(words, Path(place), environment, text, seconds)
             not_served = list(emulator.not_served())
-    mark, why = judged(name, ended, not_served, reached)
+    mark, why = mark_of(name, ended, not_served, reached)
     return Result(command=name, mark=mark, why=why, code=ended.code, words=ended.last_words)
 
 
-def judged(name: str, ended: Ended, not_served: list[str], reached: list[str]) -> tuple[str, str]:
+def mark_of(name: str, ended: Ended, not_served: list[str], reached: list[str]) -> tuple[str, str]:
     """Return the mark of a command, and why; `reached` are the hosts that it would have reached."""
     is_well = ended.code == 0 or (ended.code is None and name in SERVERS)
     # flyctl may hide that a request failed. A host that it does without only measures, or sets flags.

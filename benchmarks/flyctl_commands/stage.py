@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from attrs import frozen
 
 from flyasync import Emulator
 
@@ -46,30 +45,11 @@ WEB = {
     "checks": {"up": {"type": "tcp", "port": 8080, "interval": "1s", "grace_period": "1s", "timeout": "1s"}},
 }
 POSTGRES = {"image": "flyio/postgres-flex:16", "guest": GUEST, "metadata": {**GROUP, "fly-managed-postgres": "true"}}
-TOKENS = """mutation { createLimitedAccessToken(input: {name: "ci", organizationId: "personal",
+QUERY = """mutation { createOrganization(input: {name: "empty"}) { organization { id } }
+    createLimitedAccessToken(input: {name: "ci", organizationId: "personal",
     profile: "deploy", profileParams: {app_id: "web"}}) { limitedAccessToken { id } }
     wide: createLimitedAccessToken(input: {name: "all", organizationId: "personal",
     profile: "deploy_organization"}) { limitedAccessToken { tokenHeader } } }"""
-
-
-@frozen(kw_only=True)
-class Things:
-    """What the arguments of commands name."""
-
-    app: str = "web"
-    org: str = "personal"
-    other_org: str = "acme"
-    empty_org: str = "empty"
-    hostname: str = "example.com"
-    machine: str
-    stopped: str
-    volume: str
-    cluster: str
-    ip: str
-    egress: str
-    token_id: str
-    header: str
-    backup: str
 
 
 def home(directory: Path, given: Mapping[str, str], proxy: str) -> dict[str, str]:
@@ -83,8 +63,8 @@ def home(directory: Path, given: Mapping[str, str], proxy: str) -> dict[str, str
     return {**given, **own, "PATH": f"{directory}/bin:/usr/bin:/bin", "HTTPS_PROXY": proxy, "HTTP_PROXY": proxy}
 
 
-async def furnish(emulator: Emulator) -> Things:
-    """Make the app and the rest."""
+async def furnish(emulator: Emulator) -> dict[str, str]:
+    """Make the app and the rest; return what the arguments of commands name."""
     headers = {"Authorization": f"Bearer {emulator.token}"}
     async with aiohttp.ClientSession(emulator.url, headers=headers, raise_for_status=True) as session:
 
@@ -95,10 +75,10 @@ async def furnish(emulator: Emulator) -> Things:
         for name, org, role in (("web", "personal", ""), ("shop", "acme", ""), ("pg", "personal", "postgres_cluster")):
             await post("/v1/apps", {"name": name, "org_slug": org, "app_role_id": role})
         body = {"config": WEB, "region": "iad"}
-        machine = await post("/v1/apps/web/machines", body)
+        machine = (await post("/v1/apps/web/machines", body))["id"]
         await post("/v1/apps/pg/machines", {"config": POSTGRES, "region": "iad"})
         stopped = await post("/v1/apps/web/machines", {**body, "skip_launch": True})
-        await post(f"/v1/apps/web/machines/{machine['id']}/wait?state=started", None, "GET")
+        await post(f"/v1/apps/web/machines/{machine}/wait?state=started", None, "GET")
         volume = await post("/v1/apps/web/volumes", {"name": "data", "region": "iad", "size_gb": 1})
         await post("/v1/apps/web/secrets", {"values": {"A": "1"}})
         await post("/v1/apps/web/certificates/acme", {"hostname": "example.com"})
@@ -114,17 +94,11 @@ async def furnish(emulator: Emulator) -> Things:
         await post(f"{inside}/databases/fly-db/extensions", {"name": "vector"})
         await post(f"{inside}/backups", {"type": "full"})
         (backup,) = (await post(f"{inside}/backups", None, "GET"))["data"]
-        org = 'mutation { createOrganization(input: {name: "empty"}) { organization { id } } }'
-        await post("/graphql", {"query": org})
-        tokens = (await post("/graphql", {"query": TOKENS}))["data"]
-        return Things(
-            machine=machine["id"],
-            stopped=stopped["id"],
-            volume=volume["id"],
-            backup=backup["id"],
-            cluster=cluster_id,
-            ip=address["ip"],
-            egress=egress["ip_pair"]["v4"],
-            token_id=tokens["createLimitedAccessToken"]["limitedAccessToken"]["id"],
-            header=tokens["wide"]["limitedAccessToken"]["tokenHeader"],
-        )
+        tokens = (await post("/graphql", {"query": QUERY}))["data"]
+    return {
+        "app": "web", "org": "personal", "other_org": "acme", "empty_org": "empty", "hostname": "example.com",
+        "machine": machine, "stopped": stopped["id"], "volume": volume["id"],
+        "cluster": cluster_id, "backup": backup["id"], "ip": address["ip"], "egress": egress["ip_pair"]["v4"],
+        "token_id": tokens["createLimitedAccessToken"]["limitedAccessToken"]["id"],
+        "header": tokens["wide"]["limitedAccessToken"]["tokenHeader"],
+    }

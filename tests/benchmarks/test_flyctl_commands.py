@@ -6,10 +6,9 @@ import string
 from pathlib import Path
 
 import pytest
-from attrs import fields_dict
 
-from benchmarks.flyctl_commands.__main__ import ARGUMENTS, FAILS, GIVEN, NOT_SERVED, TUNNEL, WORKS, commands, judged
-from benchmarks.flyctl_commands.stage import Things, furnish, home
+from benchmarks.flyctl_commands.__main__ import ARGUMENTS, FAILS, GIVEN, NOT_SERVED, TUNNEL, WORKS, commands, mark_of
+from benchmarks.flyctl_commands.stage import furnish, home
 from benchmarks.shared.programs import Ended, proxied, run
 from flyasync import Emulator
 
@@ -80,21 +79,18 @@ def test_all_commands_are_found_and_groups_that_do_something(tmp_path: Path) -> 
 def test_a_mark_follows_from_the_run(name: str, code: int | None, asked: list[str], err: str, mark: str) -> None:
     hosts = [each for each in asked if each.startswith(("GET http", "CONNECT"))]
     not_served = [each for each in asked if each not in hosts]
-    assert judged(name, Ended(code=code, out="", err=err), not_served, hosts)[0] == mark
+    assert mark_of(name, Ended(code=code, out="", err=err), not_served, hosts)[0] == mark
 
 
-def test_arguments_name_what_the_world_has() -> None:
+async def test_the_world_has_what_arguments_name() -> None:
     named = {part[1] for words in ARGUMENTS.values() for part in string.Formatter().parse(words) if part[1]}
-    assert named <= fields_dict(Things).keys()
-    assert GIVEN["inputs"].keys() <= ARGUMENTS.keys() | {"tokens attenuate"}
-
-
-async def test_the_world_can_be_furnished() -> None:
     async with Emulator() as emulator:
         things = await furnish(emulator)
-        assert {things.machine, things.stopped} <= emulator.world.machines.keys()
-        assert things.header.startswith("FlyV1 fm2_")
+        assert named <= things.keys()
+        assert {things["machine"], things["stopped"]} <= emulator.world.machines.keys()
+        assert things["header"].startswith("FlyV1 fm2_")
         assert not emulator.not_served()
+    assert GIVEN["inputs"].keys() <= ARGUMENTS.keys() | {"tokens attenuate"}
 
 
 def test_a_command_sees_its_own_home_and_no_network(tmp_path: Path) -> None:
