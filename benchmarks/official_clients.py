@@ -21,9 +21,9 @@ from tempfile import TemporaryDirectory
 
 import aiohttp
 from aiohttp import web
-from attrs import define
 
 from benchmarks.shared.programs import proxied, run
+from benchmarks.shared.servers import site
 from flyasync import Emulator
 
 HOSTS = ("api.fly.io", "api.machines.dev")
@@ -74,58 +74,47 @@ async def sandbox() -> AsyncIterator[tuple[Emulator, dict[str, str]]]:
             yield emulator, {**os.environ, **emulator.environment(), **own}
 
 
-@define
-class Metric:
-    """What the autoscaler asks a Prometheus server for; `value` can be set."""
-
-    value: int = 1
-
-    @asynccontextmanager
-    async def served(self) -> AsyncIterator[str]:
-        """Serve the value as the result of every query; yield the address."""
-
-        async def query(_: web.Request) -> web.Response:
-            sample = {"metric": {}, "value": [time.time(), str(self.value)]}
-            return web.json_response({"status": "success", "data": {"resultType": "vector", "result": [sample]}})
-
-        app = web.Application()
-        app.router.add_route("*", "/api/v1/query", query)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        await runner.cleanup()
-
-
 async def autoscaled(binary: Path, pattern: str) -> bool:
     """Scale an app that matches `pattern` from 1 to 4 and back; print when, and return whether it did."""
-    metric, seen = Metric(), list[int]()
-    async with sandbox() as (emulator, environment), metric.served() as address:
+    load, seen = [1], list[int]()
+
+    async def query(_: web.Request) -> web.Response:
+        """Answer like a Prometheus server, to each query with the same value."""
+        sample = {"metric": {}, "value": [time.time(), str(load[-1])]}
+        return web.json_response({"status": "success", "data": {"resultType": "vector", "result": [sample]}})
+
+    async def scale(process: asyncio.subprocess.Process) -> None:
+        for target in (1, 4, 1):
+            load.append(target)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    while _started(emulator) != target:  # noqa: ASYNC110 - another process
+                        await asyncio.sleep(0.05)
+            seen.append(_started(emulator))
+        await asyncio.sleep(4)  # it keeps the count as long as the metric does
+        seen.append(_started(emulator))
+        if process.returncode is None:
+            process.terminate()
+
+    app = web.Application()
+    app.router.add_route("*", "/api/v1/query", query)
+    async with sandbox() as (emulator, environment), site(app) as metrics:
         await _deployed(emulator)
         settings = {
-            "FAS_API_TOKEN": emulator.token,
-            "FAS_ORG": "personal",
-            "FAS_APP_NAME": pattern,
-            "FAS_PROCESS_GROUP": "app",
-            "FAS_CREATED_MACHINE_COUNT": "load",
-            "FAS_INTERVAL": "1s",
-            "FAS_APP_LIST_REFRESH_INTERVAL": "1s",
-            "FAS_PROMETHEUS_ADDRESS": address,
-            "FAS_PROMETHEUS_METRIC_NAME": "load",
-            "FAS_PROMETHEUS_QUERY": "load",
+            "API_TOKEN": emulator.token,
+            "ORG": "personal",
+            "APP_NAME": pattern,
+            "PROCESS_GROUP": "app",
+            "CREATED_MACHINE_COUNT": "load",
+            "INTERVAL": "1s",
+            "APP_LIST_REFRESH_INTERVAL": "1s",
+            "PROMETHEUS_ADDRESS": metrics.url,
+            "PROMETHEUS_METRIC_NAME": "load",
+            "PROMETHEUS_QUERY": "load",
         }
-
-        async def scale(process: asyncio.subprocess.Process) -> None:
-            for target in (1, 4, 1):
-                metric.value = target
-                seen.append(await _reached(emulator, target))
-            await asyncio.sleep(4)  # it keeps the count as long as the metric does
-            seen.append(_started(emulator))
-            if process.returncode is None:
-                process.terminate()
-
+        environment |= {f"FAS_{name}": value for name, value in settings.items()}
         with TemporaryDirectory() as folder:
-            await run([str(binary), "serve"], Path(folder), environment | settings, meanwhile=scale)
+            await run([str(binary), "serve"], Path(folder), environment, meanwhile=scale)
     print(f"fly-autoscaler, {pattern}: machines {seen}, metric [1, 4, 1, 1]", flush=True)
     return seen == [1, 4, 1, 1]
 
@@ -141,14 +130,6 @@ async def _deployed(emulator: Emulator) -> None:
         # The autoscaler crashes without a release, and waits while one is running.
         release = await (await http.post("/api/v1/releases", json={"app_name": "web-1", "image": "nginx"})).json()
         await http.patch(f"/api/v1/releases/{release['release']['id']}", json={"status": "complete"})
-
-
-async def _reached(emulator: Emulator, target: int) -> int:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE):
-            while _started(emulator) != target:  # noqa: ASYNC110 - another process
-                await asyncio.sleep(0.05)
-    return _started(emulator)
 
 
 def _started(emulator: Emulator) -> int:

@@ -96,9 +96,18 @@ async def furnish(emulator: Emulator) -> dict[str, str]:
         (backup,) = (await post(f"{inside}/backups", None, "GET"))["data"]
         tokens = (await post("/graphql", {"query": QUERY}))["data"]
     return {
-        "app": "web", "org": "personal", "other_org": "acme", "empty_org": "empty", "hostname": "example.com",
-        "machine": machine, "stopped": stopped["id"], "volume": volume["id"],
-        "cluster": cluster_id, "backup": backup["id"], "ip": address["ip"], "egress": egress["ip_pair"]["v4"],
+        "app": "web",
+        "org": "personal",
+        "other_org": "acme",
+        "empty_org": "empty",
+        "hostname": "example.com",
+        "machine": machine,
+        "stopped": stopped["id"],
+        "volume": volume["id"],
+        "cluster": cluster_id,
+        "backup": backup["id"],
+        "ip": address["ip"],
+        "egress": egress["ip_pair"]["v4"],
         "token_id": tokens["createLimitedAccessToken"]["limitedAccessToken"]["id"],
         "header": tokens["wide"]["limitedAccessToken"]["tokenHeader"],
     }
