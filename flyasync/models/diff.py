@@ -66,12 +66,11 @@ def same(old: MachineConfig, new: MachineConfig) -> bool:
 def differences(old: MachineConfig, new: MachineConfig) -> tuple[Change, ...]:
     """Return the differences in meaning between two configs, unknown keys included, sorted by path."""
     before, after = dict(_leaves((), _normal(old))), dict(_leaves((), _normal(new)))
-    changed = (
-        path
-        for path in before.keys() | after.keys()
-        # If one config has an empty object and the other a non-empty one, the leaves inside are the changes.
-        if not (_equal(before.get(path), after.get(path)) or _is_within(path, before) or _is_within(path, after))
-    )
+    changed = [path for path in before.keys() | after.keys() if not _equal(before.get(path), after.get(path))]
+    if not changed:
+        return ()
+    # If one config has an empty object and the other a non-empty one, the leaves inside are the changes.
+    objects = {leaf[:length] for leaf in before.keys() | after.keys() for length in range(len(leaf))}
     return tuple(
         Change(
             written(path),
@@ -81,12 +80,8 @@ def differences(old: MachineConfig, new: MachineConfig) -> tuple[Change, ...]:
         )
         # Sorted by number within a list: services[2] comes before services[10].
         for path in sorted(changed, key=lambda path: [(isinstance(step, str), step) for step in path])
+        if path not in objects
     )
-
-
-def _is_within(path: Path, leaves: Mapping[Path, Any]) -> bool:
-    """Whether there are leaves further inside this path."""
-    return any(len(leaf) > len(path) and leaf[: len(path)] == path for leaf in leaves)
 
 
 def diff_text(changes: Iterable[Change], *, show_secrets: bool = False) -> str:

@@ -426,8 +426,12 @@ def _over(current: Any, desired: Any) -> Any:
     if desired is None:
         return current
     if isinstance(desired, Model) and type(current) is type(desired):
-        was = {name: getattr(current, name) for name in field_names(desired)}
-        values = {name: over for name, old in was.items() if (over := _over(old, getattr(desired, name))) is not old}
+        values = {}
+        for name in field_names(desired):
+            if (stated := getattr(desired, name)) is not None:
+                old = getattr(current, name)
+                if (over := _over(old, stated)) is not old:
+                    values[name] = over
         if desired.extra:
             values["extra"] = _joined(current.extra, current.extra, desired.extra)
         return evolve(current, **values) if values else current
