@@ -16,16 +16,14 @@ from tempfile import TemporaryDirectory
 
 from attrs import frozen
 
-from benchmarks.parts.session_server import answering
+from benchmarks.parts.session_clients import answering
 from benchmarks.shared import instructions
 from benchmarks.shared.children import ROOT
 from benchmarks.shared.instructions import NotCounted
 from benchmarks.shared.table import Goal, Row, Table, show
 from benchmarks.start import STARTS
 
-MACHINES = 100
-"""In each list."""
-SECTIONS: Mapping[str, Sequence[str]] = {
+SECTIONS = {
     "session": ("get a machine, 64 times", "the same, 32 at once", "create a machine, 64 times", "list 100, twice"),
     "decoding": ("read 100 machines", "write 100 machines"),
     "limiter": ("1,000 permits that are free", "100 permits, 100 wait"),
@@ -33,11 +31,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
 """What the programs of `compare_programs` count, in their order."""
 COMMANDS = ("from flyasync import FlyClient", "import flyasync", "flyasync --help", "flyasync machines --help")
 """The programs of `start` that are counted."""
-BASE, HERE, RATIO = "base", "this tree", "x base"
-WORST = Goal(f"{RATIO} <= 1.05", "it takes over 5 % more instructions than before")
-SLOWER, IMPOSSIBLE = 1, 2
-
-Counts = Mapping[str, int]
+SLOWER = [Goal("x base <= 1.05", "it takes over 5 % more instructions than before")]
 
 
 @frozen
@@ -47,74 +41,69 @@ class Tree:
     root: Path
     compiled: Path
 
-    def count(self, program: str, url: str) -> Counts:
+    def count(self, program: str, url: str) -> dict[str, int]:
         """Count a program, by what it does; raise NotCounted when it fails."""
+        settings = {"PYTHONPATH": str(self.root), "PYTHONPYCACHEPREFIX": str(self.compiled)}
+        env = {**os.environ, **settings, "PYTHONDONTWRITEBYTECODE": ""}
         if program in SECTIONS:
             words = ["-m", "benchmarks.parts.compare_programs", program, url]
-            return dict(zip(SECTIONS[program], instructions.sections(words, self._env, self.root), strict=True))
+            return dict(zip(SECTIONS[program], instructions.sections(words, env, self.root), strict=True))
         words = ["-c", STARTS[program]]
         # Its sources are compiled first, as an installed package's are.
-        command = [sys.executable, *words]
-        subprocess.run(command, check=False, capture_output=True, env=self._env, cwd=self.root)  # noqa: S603
-        return {program: instructions.whole(words, self._env, self.root)}
-
-    @property
-    def _env(self) -> dict[str, str]:
-        settings = {"PYTHONPATH": str(self.root), "PYTHONPYCACHEPREFIX": str(self.compiled)}
-        return {**os.environ, **settings, "PYTHONDONTWRITEBYTECODE": ""}
+        subprocess.run([sys.executable, *words], check=False, capture_output=True, env=env, cwd=self.root)  # noqa: S603
+        return {program: instructions.whole(words, env, self.root)}
 
 
 def main(words: Sequence[str]) -> int:
-    """Compare; 1 if something is slower, 2 if that cannot be found out."""
+    """Compare; return 1 if something takes more than 5 % more, and exit with 2 if that cannot be found out."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks compare", description=__doc__.partition("\n")[0])
     parser.add_argument("base", metavar="BASE", help="a commit, such as origin/main or HEAD~3")
     options = parser.parse_args(words)
-    commit = commit_of(options.base)
-    if commit is None:
+    if (commit := commit_of(options.base)) is None:
         parser.error(f"BASE is {options.base!r}, which is not a commit of {ROOT}; git log lists them")
     if not instructions.is_possible():
         parser.error(instructions.MISSING)
     try:
-        table = compared(commit)
+        result = compared(commit)
     except NotCounted as failure:
-        parser.error(f"this tree cannot be counted: {failure}")
-    show(table)
-    return SLOWER if any(table.missed) else 0
+        parser.error(str(failure))
+    show(result)
+    return int(any(result.missed))
 
 
 def commit_of(name: str) -> str | None:
-    """Give the hash of a commit, or None if there is no such commit."""
+    """Return the hash of a commit, or None if there is no such commit."""
     found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     return found.stdout.strip() if found.returncode == 0 else None
 
 
 def compared(commit: str) -> Table:
-    """Count both in turns, and put them beside each other."""
-    counts: dict[str, dict[str, int]] = {BASE: {}, HERE: {}}
-    notes = []
-    with checked_out(commit) as base, TemporaryDirectory() as compiled, answering(MACHINES) as url:
+    """Count both in turns; raise NotCounted if a program fails in this tree, or BASE cannot be checked out."""
+    base_counts, counts, notes = dict[str, int](), dict[str, int](), list[str]()
+    with checked_out(commit) as base, TemporaryDirectory() as compiled, answering(100) as url:
         here = Tree(ROOT, Path(compiled))
         for program in (*SECTIONS, *COMMANDS):
             try:
-                counts[BASE] |= base.count(program, url)
+                base_counts |= base.count(program, url)
             except NotCounted as failure:
-                notes.append(f"{program}: not compared, for the base does not run it: {failure}")
-            counts[HERE] |= here.count(program, url)
-    return verdict(f"instructions of this tree and of {commit[:10]}", counts[BASE], counts[HERE], notes)
+                notes.append(f"{program}: not compared, since it fails in BASE: {failure}")
+            try:
+                counts |= here.count(program, url)
+            except NotCounted as failure:
+                raise NotCounted(f"{program} fails in this tree: {failure}") from failure
+    return table(commit, base_counts, counts, notes)
 
 
-def verdict(title: str, base: Counts, here: Counts, notes: Sequence[str] = ()) -> Table:
-    """Show both, and judge what both have."""
+def table(commit: str, base: Mapping[str, int], here: Mapping[str, int], notes: Sequence[str] = ()) -> Table:
+    """Put the counts beside each other; what both have is compared."""
     return Table(
-        title=title,
+        title=f"instructions of this tree and of {commit[:10]}",
         subject="program",
-        columns={BASE: ",d", HERE: ",d", RATIO: ".3f"},
+        columns={"base": ",d", "this tree": ",d", "x base": ".3f"},
         rows=[
-            Row(
-                name=name,
-                figures={BASE: base.get(name), HERE: count, RATIO: count / base[name] if name in base else None},
-                goals=[WORST] if name in base else [],
-            )
+            Row(name, {"base": before, "this tree": count, "x base": count / before}, SLOWER)
+            if (before := base.get(name))
+            else Row(name, {"base": None, "this tree": count, "x base": None})
             for name, count in here.items()
         ],
         notes=notes,
@@ -128,7 +117,7 @@ def checked_out(commit: str) -> Iterator[Tree]:
         whole, mixed, compiled = (Path(directory, name) for name in ("commit", "mixed", "compiled"))
         added = _git("worktree", "add", "--quiet", "--detach", str(whole), commit)
         if added.returncode:
-            raise NotCounted(added.stderr.strip())
+            raise NotCounted(f"git worktree add fails for {commit[:10]}: {added.stderr.strip()}")
         try:
             mixed.mkdir()
             (mixed / "flyasync").symlink_to(whole / "flyasync")

@@ -12,18 +12,15 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
+from functools import partial
 from typing import Any
 
 from attrs import evolve, frozen
 
-from benchmarks.parts.session_httpx import PACKAGE, generated
-from benchmarks.parts.session_server import answering
-from benchmarks.parts.session_subjects import (
+from benchmarks.parts.session_clients import (
     AS_JSON,
     BARE,
+    CLIENTS,
     FLOOR,
     FLOOR_OBJECTS,
     HTTPX,
@@ -33,151 +30,134 @@ from benchmarks.parts.session_subjects import (
     UNDECODED,
     Call,
     Operation,
-    Shift,
-    subjects,
+    answering,
+    clients,
+    generated,
 )
 from benchmarks.shared import instructions
-from benchmarks.shared.table import Goal, Row, Table, number
-from benchmarks.shared.timing import Taken, alternate_tasks, compared
+from benchmarks.shared.table import Goal, Table, number, rows
+from benchmarks.shared.timing import Taken, alternate_tasks, compared, repeated
 
 BASES = {"x aiohttp": RAW, "x bare": BARE, "x aiohttp+json": RAW_JSON, "x httpx": HTTPX}
-SPREAD = ("x aiohttp", "x httpx")
-CPU, COUNTED, BY_COUNT = "us of CPU", "instructions", "by count"
-
+MEDIANS = ("x bare", "x aiohttp+json")
+"""The ratios that are shown without their spread."""
 OF_OBJECTS = "json.loads and plain objects that nothing checks take almost all of that: see the floor's row"
 GOALS = {
     UNDECODED: [
         Goal("x aiohttp <= 1.25", "by count it is less: many at once, ours take longer for an instruction"),
-        Goal(f"{BY_COUNT} <= 1.25"),
+        Goal("by count <= 1.25"),
     ],
     MODELS: [
-        *(Goal(f"{column} <= 2", OF_OBJECTS) for column in ("x aiohttp", BY_COUNT)),
+        Goal("x aiohttp <= 2", OF_OBJECTS),
+        Goal("by count <= 2", OF_OBJECTS),
         Goal("x httpx <= 0.1", "the floor is not there either: see its row"),
     ],
 }
+MACHINES, TINY_MACHINES = 1000, 5
 
 
-@frozen(kw_only=True)
+@frozen
 class Scene:
     """So many calls of one operation in each round, so many at once; httpx, the slowest by far, makes fewer."""
 
     operation: Operation
     at_once: int
     calls: int
-    calls_httpx: int
+    of_httpx: int
     rounds: int = 4
 
     @property
-    def title(self) -> str:
-        """Say what is measured."""
-        what = {"get": "get a machine", "list": "list the machines of an app", "create": "create a machine"}
-        return f"{what[self.operation]}, {self.at_once} at once"
-
-    @property
     def counted(self) -> int:
-        """Say how many calls of each are counted: they do not differ, so few are enough."""
+        """How many calls of each have their instructions counted: they do not differ, so few are enough."""
         return max(2 if self.operation == "list" else 128, self.at_once)
 
-    def is_counted(self, subject: str) -> bool:
-        """Whether a subject's instructions are counted: of httpx with many at once, that would take minutes."""
-        return subject != HTTPX or self.at_once == 1
+    def is_counted(self, client: str) -> bool:
+        """Whether a client's instructions are counted: of httpx with many at once, that would take minutes."""
+        return client != HTTPX or self.at_once == 1
 
 
-SCENES = (
-    *(
-        Scene(operation=operation, at_once=at_once, calls=512, calls_httpx=max(64, at_once))
-        for operation in ("get", "create")
-        for at_once in (1, 32, 256)
-    ),
-    Scene(operation="list", at_once=1, calls=8, calls_httpx=2, rounds=3),
-    Scene(operation="list", at_once=32, calls=32, calls_httpx=32, rounds=2),
-)
-MACHINES = 1000
-# One of each operation.
-TINY_SCENES = [evolve(scene, calls=4, calls_httpx=4, rounds=1) for scene in SCENES[2::2]]
-TINY_MACHINES = 5
+SCENES = [
+    *(Scene("get", at_once, 512, max(64, at_once)) for at_once in (1, 32, 256)),
+    *(Scene("create", at_once, 512, max(64, at_once)) for at_once in (1, 32, 256)),
+    Scene("list", 1, 8, 2, rounds=3),
+    Scene("list", 32, 32, 32, rounds=2),
+]
+TINY_SCENES = [evolve(scene, calls=4, of_httpx=4, rounds=1) for scene in SCENES[2::2]]
+"""One of each operation, and one more."""
 
 
 def measure(*, tiny: bool) -> Iterator[Table]:
     """Measure getting, creating and listing machines, one call at a time and many at once."""
-    with generated() as package, answering(TINY_MACHINES if tiny else MACHINES) as url:
+    with generated() as directory, answering(TINY_MACHINES if tiny else MACHINES) as url:
         for scene in TINY_SCENES if tiny else SCENES:
-            taken = asyncio.run(_taken(scene, url, package))
-            yield table(scene, taken, _counted(scene, url, package) if instructions.is_possible() and not tiny else {})
+            taken = asyncio.run(_taken(scene, url))
+            yield table(scene, taken, {} if tiny or not instructions.is_possible() else _counts(scene, url, directory))
 
 
-async def _taken(scene: Scene, url: str, package: ModuleType) -> Taken:
-    """Give seconds of CPU for one call, by subject, one figure for each round."""
-    async with subjects(url, scene.operation, package, scene.at_once) as calls:
-        await _check(scene, calls)
-        shifts = {name: Shift(call, _calls(scene, name), scene.at_once) for name, call in calls.items()}
-        taken = await alternate_tasks({name: shift.work for name, shift in shifts.items()}, scene.rounds)
-        return {name: [seconds / shifts[name].calls for seconds in rounds] for name, rounds in taken.items()}
+async def _taken(scene: Scene, url: str) -> Taken:
+    """Return the seconds of CPU for one call, by client, one figure for each round."""
+    async with clients(url, scene.operation, scene.at_once) as calls:
+        await _check(calls)
+        many = {name: scene.of_httpx if name == HTTPX else scene.calls for name in calls}
+        work = {name: partial(repeated, call, many[name], scene.at_once) for name, call in calls.items()}
+        taken = await alternate_tasks(work, scene.rounds)
+        return {name: [seconds / many[name] for seconds in rounds] for name, rounds in taken.items()}
 
 
-def _calls(scene: Scene, subject: str) -> int:
-    return scene.calls_httpx if subject == HTTPX else scene.calls
-
-
-def _counted(scene: Scene, url: str, package: ModuleType) -> dict[str, float]:
-    """Give the instructions of one call, by subject."""
-    assert package.__file__
-    path = [str(Path(package.__file__).parents[1]), *sys.path]
-    words = ["-m", "benchmarks.session", scene.operation, str(scene.at_once), url]
-    counts = instructions.sections(words, {"PYTHONPATH": ":".join(path)})
-    names = (RAW, BARE, RAW_JSON, FLOOR, FLOOR_OBJECTS, UNDECODED, AS_JSON, MODELS, HTTPX)
-    return {name: count / scene.counted for name, count in zip(filter(scene.is_counted, names), counts, strict=True)}
-
-
-async def _be_counted(scene: Scene, url: str) -> None:
-    async with subjects(url, scene.operation, import_module(PACKAGE), scene.at_once) as calls:
-        for name, call in calls.items():
-            if scene.is_counted(name):
-                await instructions.section(Shift(call, scene.counted, scene.at_once).work)
-
-
-async def _check(scene: Scene, calls: Mapping[str, Call]) -> None:
-    """Make sure that all of them were told the same."""
+async def _check(calls: Mapping[str, Call]) -> None:
+    """Make sure that all of them receive the same."""
     answers = {name: await call() for name, call in calls.items()}
     assert answers[RAW] == answers[BARE] == answers[FLOOR] == answers[UNDECODED]
     assert json.loads(answers[RAW]) == answers[RAW_JSON] == answers[AS_JSON]
-    for subject in (FLOOR_OBJECTS, MODELS, HTTPX):
-        assert _ids(scene, answers[subject]) == _ids(scene, answers[AS_JSON])
+    for name in (FLOOR_OBJECTS, MODELS, HTTPX):
+        assert _ids(answers[name]) == _ids(answers[AS_JSON])
 
 
-def _ids(scene: Scene, answer: Any) -> list[str]:
-    shown = answer if scene.operation == "list" else [answer]
-    return [one["id"] if isinstance(one, dict) else one.id for one in shown]
+def _ids(answer: Any) -> list[str]:
+    shown = answer if isinstance(answer, list | tuple) else [answer]
+    return [each["id"] if isinstance(each, dict) else each.id for each in shown]
+
+
+def _counts(scene: Scene, url: str, directory: str) -> dict[str, float]:
+    """Return the instructions of one call, by client."""
+    words = ["-m", "benchmarks.session", scene.operation, str(scene.at_once), url]
+    counts = instructions.sections(words, {"PYTHONPATH": ":".join([directory, *sys.path])})
+    return {name: each / scene.counted for name, each in zip(filter(scene.is_counted, CLIENTS), counts, strict=True)}
+
+
+async def _be_counted(scene: Scene, url: str) -> None:
+    async with clients(url, scene.operation, scene.at_once) as calls:
+        for name, call in calls.items():
+            if scene.is_counted(name):
+                await instructions.section(partial(repeated, call, scene.counted, scene.at_once))
 
 
 def table(scene: Scene, taken: Taken, counts: Mapping[str, float]) -> Table:
     """Show what each took for one call, and as ratios."""
-    return Table(
-        title=f"{scene.title}: client CPU of a call",
-        subject="client",
-        columns={CPU: ".0f", **dict.fromkeys(BASES, ".2f"), COUNTED: ",.0f", BY_COUNT: ".2f"},
-        rows=list(_rows(taken, counts)),
-        notes=_above(counts) if counts else [instructions.MISSING],
+    figures = compared(taken, "us of CPU", 1e-6, BASES)
+    for name, each in figures.items():
+        each |= {base: number(each[base]) for base in MEDIANS}
+        each |= {"instructions": counts.get(name), "by count": counts[name] / counts[RAW] if name in counts else None}
+    what = {"get": "get a machine", "list": "list the machines of an app", "create": "create a machine"}
+    above = (
+        (name, floor, counts[name] - counts[floor]) for name, floor in ((UNDECODED, FLOOR), (MODELS, FLOOR_OBJECTS))
     )
-
-
-def _rows(taken: Taken, counts: Mapping[str, float]) -> Iterator[Row]:
-    for subject, figures in compared(taken, CPU, 1e-6, BASES).items():
-        figures |= {name: number(figures[name]) for name in BASES if name not in SPREAD}
-        figures[COUNTED] = counts.get(subject)
-        figures[BY_COUNT] = counts[subject] / counts[RAW] if subject in counts else None
-        goals = [goal for goal in GOALS.get(subject, []) if goal.column != BY_COUNT or counts]
-        yield Row(subject, figures, goals)
-
-
-def _above(counts: Mapping[str, float]) -> list[str]:
-    """Say what is left above the floor."""
-    pairs = ((UNDECODED, FLOOR), (MODELS, FLOOR_OBJECTS))
-    return [
-        f"{mine}: {counts[mine] - counts[floor]:,.0f} instructions a call, {counts[mine] / counts[floor] - 1:.0%}, "
-        f"above the row {floor!r}, which is {counts[floor] / counts[RAW]:.2f} x aiohttp."
-        for mine, floor in pairs
-    ]
+    return Table(
+        title=f"{what[scene.operation]}, {scene.at_once} at once: client CPU of a call",
+        subject="client",
+        columns={"us of CPU": ".0f", **dict.fromkeys(BASES, ".2f"), "instructions": ",.0f", "by count": ".2f"},
+        rows=rows(
+            figures,
+            {name: [goal for goal in goals if goal.column != "by count" or counts] for name, goals in GOALS.items()},
+        ),
+        notes=[
+            f"{name}: {more:,.0f} instructions a call, {more / counts[floor]:.0%}, above the row {floor!r}, "
+            f"which is {counts[floor] / counts[RAW]:.2f} x aiohttp."
+            for name, floor, more in above
+        ]
+        if counts
+        else [instructions.MISSING],
+    )
 
 
 if __name__ == "__main__":

@@ -7,20 +7,19 @@ other internals can be compared.
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import cycle
 
 from benchmarks.parts.decoding_documents import listed, machine
 from benchmarks.shared.instructions import section
+from benchmarks.shared.timing import repeated
 from flyasync import FlyClient, Limits, MachineConfig, Rate
 from flyasync.models.json.codec import structure, unstructure
 from flyasync.models.machine import Machine
 from flyasync.testing import run_virtual
 from flyasync.transport.ratelimit.buckets import Bucket
 
-APP = "web"
-MACHINES = 100
-"""In a list."""
 ENDLESS = Rate(per_second=1e9, burst=10**9)
 
 
@@ -29,15 +28,15 @@ async def session(url: str) -> None:
     ids = cycle([machine(number)["id"] for number in range(100)])
     config = structure(machine(1)["config"], MachineConfig)
     async with FlyClient("fo1_x", base_url=url, limits=Limits(default=ENDLESS, operations={}, totals={})) as fly:
-        await section(lambda: _calls(lambda: fly.machines.get(APP, next(ids)), 64))
-        await section(lambda: _calls(lambda: fly.machines.get(APP, next(ids)), 64, at_once=32))
-        await section(lambda: _calls(lambda: fly.machines.create(APP, config), 64))
-        await section(lambda: _calls(lambda: fly.machines.list(APP), 2))
+        await _count(lambda: fly.machines.get("web", next(ids)), 64)
+        await _count(lambda: fly.machines.get("web", next(ids)), 64, at_once=32)
+        await _count(lambda: fly.machines.create("web", config), 64)
+        await _count(lambda: fly.machines.list("web"), 2)
 
 
 async def decoding() -> None:
-    """Read a list from JSON that is parsed, and write it back."""
-    data = json.loads(listed(MACHINES))
+    """Read a list of 100 machines from JSON that is parsed, and write it back."""
+    data = json.loads(listed(100))
     models = structure(data, tuple[Machine, ...])
 
     async def read() -> None:
@@ -53,18 +52,12 @@ async def decoding() -> None:
 
 async def limiter() -> None:
     """Take permits of one bucket: those that are free one after the other, and then many at once."""
-    free, busy = Bucket(ENDLESS), Bucket(Rate(per_second=10, burst=1))
-    await section(lambda: _calls(free.acquire, 1000))
-    await section(lambda: _calls(busy.acquire, 100, at_once=100))
+    await _count(Bucket(ENDLESS).acquire, 1000)
+    await _count(Bucket(Rate(per_second=10, burst=1)).acquire, 100, at_once=100)
 
 
-async def _calls(call: Callable[[], Awaitable[object]], count: int, *, at_once: int = 1) -> None:
-    async def go_on(left: Iterable[int]) -> None:
-        for _ in left:
-            await call()
-
-    left = iter(range(count))
-    await asyncio.gather(*(go_on(left) for _ in range(at_once)))
+async def _count(call: Callable[[], Awaitable[object]], calls: int, at_once: int = 1) -> None:
+    await section(partial(repeated, call, calls, at_once))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,11 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
+from urllib.parse import parse_qs, urlsplit
 
-from aiohttp import web
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from benchmarks.parts.decoding_documents import machine
-from benchmarks.shared.servers import JSON, site
 
 SUMMARY = ("region", "image_ref", "instance_id", "private_ip", "created_at", "updated_at", "host_status")
 """What a summary shows of a machine, beside its id, name and state."""
@@ -42,6 +41,7 @@ class World:
     up_at: list[float] = Factory(list)
     gone: asyncio.Event = Factory(asyncio.Event)
     counts: Counter[str] = Factory(Counter)
+    held: set[asyncio.Task[None]] = Factory(set)
 
     def begin(self, apps: int, machines: int, over: float) -> None:
         """Begin anew, with so many machines in each app; they will come up within `over` seconds."""
@@ -61,32 +61,61 @@ class World:
         """Return how many requests there were."""
         return self.counts
 
+    def answer(self, target: str, connection: "Connection") -> None:
+        """Answer one request, or hold it until its machine is up."""
+        url = urlsplit(target)
+        query = parse_qs(url.query)
+        match url.path.strip("/").split("/")[2:]:
+            case [app, "machines"]:
+                self.counts["list"] += 1
+                form = BRIEF if query.get("summary") == ["true"] else WHOLE
+                first = int(app.removeprefix("app-")) * self.of_app
+                shown = b",".join(self._show(number, form) for number in range(first, first + self.of_app))
+                connection.write(b"200 OK", b"[" + shown + b"]")
+            case [_, "machines", name]:
+                self.counts["get"] += 1
+                connection.write(b"200 OK", self._show(int(name, 16)))
+            case [_, "machines", name, "wait"]:
+                self.counts["wait"] += 1
+                held = asyncio.create_task(self._hold(int(name, 16), float(query["timeout"][-1]), connection))
+                self.held.add(held)
+                held.add_done_callback(self.held.discard)
+
     def _show(self, number: int, form: bytes = WHOLE) -> bytes:
         is_up = asyncio.get_running_loop().time() >= self.up_at[number]
         return form % (number, number, b"started" if is_up else b"starting")
 
-    async def list(self, request: web.Request) -> web.Response:
-        self.counts["list"] += 1
-        form = BRIEF if request.query.get("summary") == "true" else WHOLE
-        first = int(request.match_info["app"].removeprefix("app-")) * self.of_app
-        shown = b",".join(self._show(number, form) for number in range(first, first + self.of_app))
-        return web.Response(body=b"[" + shown + b"]", headers=JSON)
-
-    async def get(self, request: web.Request) -> web.Response:
-        self.counts["get"] += 1
-        return web.Response(body=self._show(int(request.match_info["id"], 16)), headers=JSON)
-
-    async def wait(self, request: web.Request) -> web.Response:
-        """Hold the request until the machine is up, or the time is."""
-        self.counts["wait"] += 1
-        number, loop = int(request.match_info["id"], 16), asyncio.get_running_loop()
+    async def _hold(self, number: int, seconds: float, connection: "Connection") -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(float(request.query["timeout"])):
+            async with asyncio.timeout(seconds):
                 await self.gone.wait()
-                await asyncio.sleep(self.up_at[number] - loop.time())
-            return web.Response(body=b'{"ok": true, "state": "started"}', headers=JSON)
-        error = b'{"error": "deadline_exceeded: machine failed to reach"}'
-        return web.Response(status=408, body=error, headers=JSON)
+                await asyncio.sleep(self.up_at[number] - asyncio.get_running_loop().time())
+            connection.write(b"200 OK", b'{"ok": true, "state": "started"}')
+            return
+        connection.write(b"408 Request Timeout", b'{"error": "deadline_exceeded: machine failed to reach"}')
+
+
+@define(eq=False)
+class Connection(asyncio.Protocol):
+    """A connection; one request at a time, and none that is asked here has a body."""
+
+    world: World
+    buffer: bytes = b""
+    transport: asyncio.Transport = field(init=False)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while b"\r\n\r\n" in self.buffer:
+            head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
+            self.world.answer(head.split(b" ", 2)[1].decode(), self)
+
+    def write(self, status: bytes, body: bytes) -> None:
+        head = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        self.transport.writelines([head % (status, len(body)), body])
 
 
 @asynccontextmanager
@@ -96,10 +125,8 @@ async def stand_in(certificate: str | None) -> AsyncIterator[World]:
     if certificate:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate)
-    world, app, machines = World(), web.Application(), "/v1/apps/{app}/machines"
-    app.router.add_get(machines, world.list)
-    app.router.add_get(f"{machines}/{{id}}", world.get)
-    app.router.add_get(f"{machines}/{{id}}/wait", world.wait)
-    async with site(app, tls) as served:
-        world.url = served.url
+    world, loop = World(), asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(world), "127.0.0.1", 0, backlog=4096, ssl=tls)
+    world.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
         yield world

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from ssl import SSLContext
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -80,13 +79,13 @@ class Site:
 
 
 @asynccontextmanager
-async def site(app: web.Application, tls: SSLContext | None = None) -> AsyncIterator[Site]:
+async def site(app: web.Application) -> AsyncIterator[Site]:
     """Serve an application on a free port until the block ends."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096, ssl_context=tls).start()
-        yield Site(f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}")
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
+        yield Site(f"http://127.0.0.1:{runner.addresses[0][1]}")
     finally:
         await runner.cleanup()
 

@@ -3,6 +3,7 @@
 That is why pyperf is not used: it measures wall time, of one subject after the other.
 """
 
+import asyncio
 import gc
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -67,3 +68,14 @@ def compared(taken: Taken, unit: str, per: float, bases: Mapping[str, str]) -> d
         }
         for name, seconds in taken.items()
     }
+
+
+async def repeated(call: Callable[[], Awaitable[object]], calls: int, at_once: int) -> None:
+    """Make so many calls, so many of them at once."""
+    left = iter(range(calls))
+
+    async def go_on() -> None:
+        for _ in left:
+            await call()
+
+    await asyncio.gather(*(go_on() for _ in range(at_once)))

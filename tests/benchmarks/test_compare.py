@@ -1,4 +1,4 @@
-"""What `python -m benchmarks compare` refuses, and how it judges; the programs themselves run for minutes."""
+"""What `python -m benchmarks compare` refuses, and what is too slow; the programs themselves run for minutes."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ import pytest
 from benchmarks import compare
 from benchmarks.__main__ import main
 from benchmarks.parts import compare_programs
-from benchmarks.parts.session_server import answering
+from benchmarks.parts.session_clients import answering
 from benchmarks.shared import instructions
 from benchmarks.shared.children import ROOT
 from benchmarks.shared.instructions import NotCounted
@@ -53,9 +53,18 @@ def test_without_valgrind_it_says_what_to_install(
 
 def test_more_than_five_percent_is_missed() -> None:
     base = {"same": 1000, "faster": 1000, "a little slower": 1000, "slower": 1000, "gone": 1}
-    table = compare.verdict("", base, {"same": 1000, "faster": 700, "a little slower": 1050, "slower": 1051, "new": 5})
+    table = compare.table("", base, {"same": 1000, "faster": 700, "a little slower": 1050, "slower": 1051, "new": 5})
     assert [row.name for row, _ in table.missed] == ["slower"]
     assert [row.figures["x base"] for row in table.rows] == [1, 0.7, 1.05, 1.051, None]
+
+
+@in_git
+def test_a_commit_that_cannot_be_checked_out_is_named() -> None:
+    with (
+        pytest.raises(NotCounted, match="git worktree add fails for 0000000000: fatal: "),
+        compare.checked_out("0" * 40),
+    ):
+        pass
 
 
 @in_git

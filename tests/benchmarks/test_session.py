@@ -4,8 +4,19 @@ import urllib.request
 
 import pytest
 
-from benchmarks.parts.session_server import answering, one
-from benchmarks.parts.session_subjects import BARE, FLOOR, FLOOR_OBJECTS, HTTPX, MODELS, RAW, RAW_JSON, UNDECODED
+from benchmarks.parts.session_clients import (
+    BARE,
+    CLIENTS,
+    FLOOR,
+    FLOOR_OBJECTS,
+    HTTPX,
+    MODELS,
+    RAW,
+    RAW_JSON,
+    UNDECODED,
+    answering,
+    one,
+)
 from benchmarks.session import TINY_SCENES, Scene, measure, table
 from benchmarks.shared.table import Spread
 
@@ -15,8 +26,7 @@ def test_each_client_has_its_figures_and_each_goal_its_column() -> None:
     assert len(tables) == len(TINY_SCENES)
     for shown in tables:
         names = set(shown.columns)
-        assert shown.rows[0].name == RAW
-        assert len(shown.rows) == 9
+        assert tuple(row.name for row in shown.rows) == CLIENTS
         assert all(row.figures.keys() == names for row in shown.rows)
         goals = {row.name: [goal.column for goal in row.goals] for row in shown.rows if row.goals}
         assert goals.keys() == {UNDECODED, MODELS}
@@ -25,7 +35,7 @@ def test_each_client_has_its_figures_and_each_goal_its_column() -> None:
 
 def test_ratios_are_taken_within_a_round() -> None:
     taken = {RAW: [1.0, 2.0], BARE: [1.0, 1.0], RAW_JSON: [2.0, 4.0], MODELS: [3.0, 8.0], HTTPX: [10.0, 10.0]}
-    shown = table(Scene(operation="get", at_once=256, calls=1, calls_httpx=1), taken, {})
+    shown = table(Scene("get", 256, 1, 1), taken, {})
     (models,) = (row for row in shown.rows if row.name == MODELS)
     assert models.figures["x aiohttp"] == Spread(3.0, 3.5, 4.0)
     assert models.figures["x httpx"] == Spread(0.3, 0.55, 0.8)
@@ -36,7 +46,7 @@ def test_ratios_are_taken_within_a_round() -> None:
 def test_what_is_counted_is_compared_with_aiohttp_and_with_the_floor() -> None:
     counts = {RAW: 100.0, FLOOR: 120.0, FLOOR_OBJECTS: 200.0, UNDECODED: 126.0, MODELS: 250.0}
     shown = table(
-        Scene(operation="get", at_once=1, calls=1, calls_httpx=1),
+        Scene("get", 1, 1, 1),
         {name: [1.0] for name in (*counts, BARE, RAW_JSON, HTTPX)},
         counts,
     )
