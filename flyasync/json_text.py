@@ -92,12 +92,12 @@ _LONG: Final = 50_000
 """Bytes of a text from which on it is read without garbage collection: reading makes no garbage."""
 
 
-def read_json(text: bytes) -> Any:
+def read_json(text: bytes, engine: Engine = ENGINE) -> Any:
     """Return the value of a JSON text, as `Engine.read` does."""
     if len(text) < _LONG:
-        return ENGINE.read(text)
+        return engine.read(text)
     with PausedCollection():
-        return ENGINE.read(text)
+        return engine.read(text)
 
 
 write_json: Final = ENGINE.write

@@ -9,14 +9,15 @@ _REGIONS = ("iad", "lhr", "nrt", "fra", "syd")
 
 
 def listed(count: int, *, with_unknown: bool = False) -> bytes:
-    """Give the answer to a list of so many machines; `with_unknown`, each object in it has a key of days to come."""
+    """Return the response to a list of so many machines; `with_unknown`, each object in it has an unknown key."""
     machines = [machine(number) for number in range(count)]
     return json.dumps([_strange(one) for one in machines] if with_unknown else machines, separators=(",", ":")).encode()
 
 
 def machine(number: int) -> dict[str, Any]:
-    """Give a machine that runs, with one service, two checks and one volume."""
-    version = f"01HEPA330HZ37A78TK{number:08d}"
+    """Return a running machine with one service, two checks and one volume."""
+    version, event = f"01HEPA330HZ37A78TK{number:08d}", {"id": f"01HEPA{number:08d}"}
+    moment, check = 1699408350300 + number * 1000, {"status": "passing", "updated_at": "2023-11-08T01:53:00.5Z"}
     return {
         "id": f"{0x3287000000000 + number * 7919:014x}",
         "name": f"aged-thunder-{number}",
@@ -29,27 +30,42 @@ def machine(number: int) -> dict[str, Any]:
         "cordoned": False,
         "created_at": "2023-11-08T01:52:30Z",
         "updated_at": f"2023-11-08T01:52:{number % 60:02d}.123Z",
-        "image_ref": _image_ref(number),
+        "image_ref": {
+            "registry": "registry.fly.io",
+            "repository": "web",
+            "tag": "deployment-01HEPA",
+            "digest": f"sha256:{number:064x}",
+            "labels": {"org.opencontainers.image.version": "22.04"},
+        },
         "config": _config(number),
         "events": [
-            _event(number, 1, type="start", status="started", source="flyd"),
-            _event(number, 0, type="launch", status="created", source="user"),
+            {**event, "type": "start", "status": "started", "source": "flyd", "timestamp": moment + 1},
+            {**event, "type": "launch", "status": "created", "source": "user", "timestamp": moment},
         ],
-        "checks": [_status("servicecheck-00-http-8080", "200 OK"), _status("alive", "Success")],
-    }
-
-
-def _image_ref(number: int) -> dict[str, Any]:
-    return {
-        "registry": "registry.fly.io",
-        "repository": "web",
-        "tag": "deployment-01HEPA",
-        "digest": f"sha256:{number:064x}",
-        "labels": {"org.opencontainers.image.version": "22.04"},
+        "checks": [
+            {"name": "servicecheck-00-http-8080", "output": "200 OK", **check},
+            {"name": "alive", "output": "Success", **check},
+        ],
     }
 
 
 def _config(number: int) -> dict[str, Any]:
+    service = {
+        "protocol": "tcp",
+        "internal_port": 8080,
+        "autostop": True,
+        "autostart": True,
+        "min_machines_running": 1,
+        "ports": [
+            {"port": 80, "handlers": ["http"], "force_https": True},
+            {"port": 443, "handlers": ["http", "tls"]},
+        ],
+        "concurrency": {"type": "requests", "soft_limit": 200, "hard_limit": 250},
+        "checks": [
+            {"type": "http", "method": "GET", "path": "/health"}
+            | {"interval": "15s", "timeout": "2s", "grace_period": "5s"},
+        ],
+    }
     return {
         "image": "registry.fly.io/web:deployment-01HEPA",
         "auto_destroy": False,
@@ -63,43 +79,10 @@ def _config(number: int) -> dict[str, Any]:
             "fly_release_version": "12",
         },
         "restart": {"policy": "on-failure", "max_retries": 10},
-        "services": [_service()],
+        "services": [service],
         "checks": {"alive": {"type": "tcp", "port": 8080, "interval": "15s", "timeout": "10s"}},
         "mounts": [{"volume": f"vol_{number:014x}", "path": "/data", "name": "data", "size_gb": 10, "encrypted": True}],
     }
-
-
-def _service() -> dict[str, Any]:
-    return {
-        "protocol": "tcp",
-        "internal_port": 8080,
-        "autostop": True,
-        "autostart": True,
-        "min_machines_running": 1,
-        "ports": [
-            {"port": 80, "handlers": ["http"], "force_https": True},
-            {"port": 443, "handlers": ["http", "tls"]},
-        ],
-        "concurrency": {"type": "requests", "soft_limit": 200, "hard_limit": 250},
-        "checks": [
-            {
-                "type": "http",
-                "interval": "15s",
-                "timeout": "2s",
-                "grace_period": "5s",
-                "method": "GET",
-                "path": "/health",
-            }
-        ],
-    }
-
-
-def _event(number: int, place: int, **said: str) -> dict[str, Any]:
-    return {"id": f"01HEPA{number:08d}{place}", **said, "timestamp": 1699408350300 + number * 1000 + place}
-
-
-def _status(name: str, output: str) -> dict[str, Any]:
-    return {"name": name, "status": "passing", "output": output, "updated_at": "2023-11-08T01:53:00.5Z"}
 
 
 def _strange(value: Any, key: str = "") -> Any:

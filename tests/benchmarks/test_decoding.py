@@ -5,9 +5,8 @@ import json
 import attrs
 import pytest
 
-from benchmarks.decoding import count_unknown, measure
+from benchmarks.decoding import count_unknown, measure, model_like
 from benchmarks.parts.decoding_documents import UNKNOWN, listed
-from benchmarks.parts.decoding_rivals import model_like
 from benchmarks.shared.table import Table
 from flyasync.models.json.codec import structure
 from flyasync.models.machine import Machine
@@ -23,25 +22,20 @@ def tables() -> list[Table]:
 
 def test_each_reader_has_its_figures_and_the_goal_its_column(tables: list[Table]) -> None:
     *reading, writing = tables
-    names = ["json.loads, dicts", "orjson.loads, dicts", IGNORE, ALLOW, MSGSPEC, "flyasync"]
+    names = ["json.loads, dicts", "orjson.loads, dicts", IGNORE, ALLOW, MSGSPEC, "flyasync", "flyasync[speed]"]
     assert len(reading) == 2
     for table in tables:
-        assert [row.name for row in table.rows] == names + ["flyasync, orjson.dumps"] * (table is writing)
+        assert [row.name for row in table.rows] == names + ["flyasync[speed], all at once"] * (table is writing)
         assert all(row.figures.keys() == set(table.columns) for row in table.rows)
-    for table in reading:
-        assert [(row.name, goal.column) for row in table.rows for goal in row.goals] == [
-            ("flyasync", "x pydantic allow")
-        ]
-    assert [(row.name, goal.column) for row in writing.rows for goal in row.goals] == [
-        ("flyasync", "x pydantic"),
-        ("flyasync, orjson.dumps", "x pydantic"),
-    ]
+        column = "x pydantic" if table is writing else "x pydantic allow"
+        goals = [(row.name, goal.column) for row in table.rows for goal in row.goals]
+        assert goals == [("flyasync", column), ("flyasync[speed]", column)]
 
 
 def test_who_keeps_unknown_keys_is_found_out(tables: list[Table]) -> None:
     kept = {row.name: row.figures["keeps unknown keys"] for row in tables[0].rows}
     assert [name for name, keeps in kept.items() if keeps == "no"] == [IGNORE, MSGSPEC]
-    assert kept["flyasync"] == kept[ALLOW] == "yes"
+    assert kept["flyasync"] == kept["flyasync[speed]"] == kept[ALLOW] == "yes"
 
 
 def test_unknown_keys_are_counted_at_every_depth() -> None:
@@ -69,6 +63,6 @@ def records(value: object) -> list[Model]:
 
 
 def test_pydantic_models_have_our_fields() -> None:
-    model = model_like(Machine, "allow", {})
+    model = model_like(Machine, "allow")
     assert [*model.model_fields] == [one.name for one in attrs.fields(Machine) if one.name != "extra"]
     assert [name for name, one in model.model_fields.items() if one.is_required()] == ["id", "name", "state", "region"]
