@@ -9,15 +9,12 @@ machine each have a rate limit of their own, lists have one a second for each ap
 1,000 machines run side by side, for they hardly use a CPU; larger ones run alone.
 
 The real API speaks TLS, which costs a handshake and much memory for each connection. So 1,000 machines are waited for
-over TLS as well, with a certificate that is made for it if there is an `openssl` to make it; 10,000 connections would
-need some gigabytes.
+over TLS as well, with a certificate that is made for it; 10,000 connections would need some gigabytes.
 """
 
 import asyncio
 import gc
 import os
-import shutil
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +23,7 @@ from pathlib import Path
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from tempfile import TemporaryDirectory
 
+import trustme
 from attrs import define, field, frozen
 
 from benchmarks.parts.waiting_server import World, stand_in
@@ -113,25 +111,14 @@ def measure(*, tiny: bool) -> Iterator[Table]:
 def _cases(directory: Path) -> Iterator[Case]:
     for machines in (10, DIRECT, 100, MANY, LARGE):
         yield from (Case(way=way, machines=machines) for way in WAYS)
-    if certificate := _certificate(directory):
-        yield from (Case(way=way, machines=MANY, certificate=certificate) for way in WAYS)
+    authority, file = trustme.CA(), directory / "certificate.pem"
+    authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.RSA).private_key_and_cert_chain_pem.write_to_path(file)
+    authority.cert_pem.write_to_path(directory / "authority.pem")
+    os.environ |= {"SSL_CERT_FILE": str(directory / "authority.pem"), "no_proxy": "127.0.0.1"}  # for the clients
+    yield from (Case(way=way, machines=MANY, certificate=str(file)) for way in WAYS)
     # Long polls know of no apps: it would be the same figures again.
     for apps, over in ((100, 3.0), (1000, 30.0)):
         yield from (Case(way=way, apps=apps, machines=100, over=over) for way in (LISTS, CHOICE))
-
-
-def _certificate(directory: Path) -> str | None:
-    """Make a certificate for this host alone, which clients trust from now on; None if there is no `openssl`."""
-    if (openssl := shutil.which("openssl")) is None:
-        return None
-    key, file = directory / "key.pem", directory / "certificate.pem"
-    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run(  # noqa: S603
-        [openssl, *words.split(), "-keyout", key, "-out", file], check=True, stderr=subprocess.DEVNULL
-    )
-    file.write_text(file.read_text() + key.read_text())
-    os.environ |= {"SSL_CERT_FILE": str(file), "no_proxy": "127.0.0.1"}
-    return str(file)
 
 
 def table(figures: Mapping[Case, Mapping[str, Figure]]) -> Table:

@@ -9,7 +9,7 @@ import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,10 @@ LONGEST = 1 << 28
 class Child:
     """A process that a benchmark has started."""
 
-    name: str
     process: asyncio.subprocess.Process
+    gauge: Gauge
     killed_at: float | None = None
     heard: list[list[Any]] = field(factory=list)
-    gauge: Gauge = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.gauge = Gauge(self.name, self.process.pid)
 
     @property
     def is_running(self) -> bool:
@@ -82,11 +78,10 @@ class Child:
         if self.is_running:
             self.gauge.look()
             self.signal(signal.SIGTERM)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
-                    await self.process.wait()
-                return
-            await self.kill()
+            try:
+                await asyncio.wait_for(self.process.wait(), PATIENCE)
+            except TimeoutError:
+                await self.kill()
 
 
 @asynccontextmanager
@@ -102,8 +97,7 @@ async def spawned(
 
     With a `log`, all that it prints goes there; of a process that `is_quiet`, nobody reads stderr.
     """
-    file = log.open("ab") if log else None
-    try:
+    with log.open("ab") if log else nullcontext() as file:
         process = await asyncio.create_subprocess_exec(
             *(program, *arguments),
             stdin=DEVNULL if log else PIPE,
@@ -113,14 +107,16 @@ async def spawned(
             cwd=ROOT,
             limit=LONGEST,
         )
-    finally:
-        if file:
-            file.close()
-    child = Child(name, process)
+    child = Child(process, Gauge(name, process.pid))
     try:
         yield child
     finally:
         await child.end()
+
+
+def say(value: Any) -> None:
+    """Tell the parent something, in the process, at once, so that nothing of it is lost in a kill."""
+    os.write(1, json.dumps(value).encode() + b"\n")
 
 
 def processes(at_once: int = 1) -> ProcessPoolExecutor:
@@ -129,26 +125,6 @@ def processes(at_once: int = 1) -> ProcessPoolExecutor:
 
 
 def tails(paths: Iterable[Path], lines: int = 15) -> str:
-    """Give the last lines of logs, to find out what went wrong."""
+    """Return the last lines of logs, to find out what went wrong."""
     texts = ((path, path.read_text(errors="replace").splitlines()[-lines:]) for path in paths)
     return "\n".join(f"--- {path.name}\n" + "\n".join(text) for path, text in texts if text)
-
-
-# In the process
-
-
-async def told() -> AsyncIterator[Any]:
-    """Yield what the parent tells, until it ends."""
-    lines = asyncio.StreamReader(limit=LONGEST)
-    loop = asyncio.get_running_loop()
-    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    try:
-        async for line in lines:
-            yield json.loads(line)
-    finally:
-        pipe.close()
-
-
-def say(value: Any) -> None:
-    """Tell the parent something, at once, so that nothing of it is lost in a kill."""
-    os.write(1, json.dumps(value).encode() + b"\n")
