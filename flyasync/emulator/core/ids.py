@@ -1,5 +1,6 @@
 """Ids, names and addresses of new resources, drawn from seeded random sources: the same seed repeats them."""
 
+from functools import lru_cache
 from random import Random
 from uuid import UUID
 
@@ -45,7 +46,7 @@ def ulid(random: Random, now: float, *, birth_ms: int = _ULID_BIRTH_MS) -> str:
 
     `now` is in seconds since `birth_ms`, in milliseconds since 1970.
     """
-    return _base32(birth_ms + round(now * 1000), 10) + _base32(random.getrandbits(80), 16)
+    return _moment(birth_ms + round(now * 1000)) + _base32(random.getrandbits(80), 16)
 
 
 def machine_name(random: Random) -> str:
@@ -56,6 +57,12 @@ def machine_name(random: Random) -> str:
 def private_ip(random: Random) -> str:
     """Draw an address in the private network, whose prefix is `fdaa`."""
     return "fdaa:0:" + ":".join(f"{random.randint(1, 0xFFFF):x}" for _ in range(5)) + ":2"
+
+
+# Cached, since what happens at once has one time.
+@lru_cache(maxsize=64)
+def _moment(milliseconds: int) -> str:
+    return _base32(milliseconds, 10)
 
 
 def _base32(number: int, length: int) -> str:

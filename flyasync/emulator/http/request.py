@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from attrs import field, frozen
+from attrs import define, field
 
 from flyasync.emulator.core.accepted_token import bare
 from flyasync.emulator.core.errors import ApiError, LeaseError
@@ -23,7 +23,8 @@ _FOR_ANY_TOKEN = frozenset({"getPlacements", "authenticateToken", "authorizeToke
 _PLACED = frozenset({"createMachine", "createVolume"})
 
 
-@frozen(kw_only=True)
+# Not frozen, as attrs sets each field of a frozen value by a call, and each request makes one of either.
+@define(kw_only=True)
 class ApiResponse:
     """A status and a JSON body, sent after `seconds` of emulated time. A body of None means no body.
 
@@ -41,7 +42,7 @@ class ApiResponse:
 OK = ApiResponse(body={"ok": True})
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class ApiRequest:
     """A request as the handlers see it."""
 

@@ -2,12 +2,10 @@
 
 from collections import Counter, deque
 from itertools import islice
+from typing import NamedTuple
 
-from attrs import asdict, frozen
 
-
-@frozen(kw_only=True)
-class LoggedRequest:
+class LoggedRequest(NamedTuple):
     """One request: `at` in seconds since the start, `status` None if no response could be sent.
 
     With `cut_after` or `lose_answer` in `faults`, the status is that of the work, whose response was not sent.
@@ -72,7 +70,7 @@ class RequestLog:
 
     def log_as_json(self, after: int) -> list[dict[str, object]]:
         """Return the entries with numbers above `after`."""
-        return [asdict(entry) for entry in self.entries if entry.seq > after]
+        return [entry._asdict() for entry in self.entries if entry.seq > after]
 
     def latest_as_json(self, since: int = 0) -> list[dict[str, object]]:
         """Return the latest entries, newest first, with up to 8 KiB of each body that was sent; no headers.
@@ -83,7 +81,7 @@ class RequestLog:
         count = self.ended - since if since <= self.ended else self.ended
         latest = islice(reversed(self.entries), min(count, len(self._bodies)))
         return [
-            {**asdict(entry), "asked": asked.decode(errors="replace"), "answered": answered.decode(errors="replace")}
+            {**entry._asdict(), "asked": asked.decode(errors="replace"), "answered": answered.decode(errors="replace")}
             for entry, (asked, answered) in zip(latest, reversed(self._bodies), strict=False)
         ]
 
