@@ -7,13 +7,14 @@ from flyasync.emulator.core.go_json import Json
 
 @define
 class MachineText:
-    """The JSON text of a machine up to its config, valid until a time of the world, and the text of its config."""
+    """The JSON text of a machine, valid until a time of the world; its config, and where the text of that begins."""
 
-    head: bytes
+    whole: bytes
     valid_until: float
     config: Json
-    config_text: bytes
+    config_at: int
 
-    def whole(self) -> bytes:
-        """Return the JSON of the machine."""
-        return b"%b%b}" % (self.head, self.config_text)
+    def renew(self, head: bytes, valid_until: float) -> None:
+        """Replace what stands before the config."""
+        self.whole = head + self.whole[self.config_at :]
+        self.config_at, self.valid_until = len(head), valid_until

@@ -92,17 +92,18 @@ class _InFlight:
         if self.is_logged:
             return None
         self.is_logged = True
+        request, http = self.request, self.http
         return LoggedRequest(
-            seq=self.seq,
-            at=round(self.at, 3),
-            action=self.request.action,
-            identifier=self.request.identifier,
-            method=self.http.method,
-            path=self.http.path,
-            status=status,
-            faults=tuple(self.faults),
-            is_limited=self.is_limited,
-            not_served=not_served,
+            self.seq,
+            round(self.at, 3),
+            request.action,
+            request.identifier,
+            http.method,
+            http.path,
+            status,
+            tuple(self.faults),
+            self.is_limited,
+            not_served,
         )
 
 
@@ -151,7 +152,8 @@ class ApiMiddleware:
         self._inside[task] = http
         inflight: _InFlight | None = None
         try:
-            inflight = _InFlight(seq, at, http, await _read(action, http, params))
+            raw = await body_of(http) if http.can_read_body else b""
+            inflight = _InFlight(seq, at, http, _read(action, http, params, raw))
             return await self._answer(inflight)
         finally:
             del self._inside[task]
@@ -357,7 +359,7 @@ def _encoded(body: object) -> bytes:
     return json.dumps(body).encode()
 
 
-async def _read(action: str, http: web.BaseRequest, params: Mapping[str, str]) -> ApiRequest:
+def _read(action: str, http: web.BaseRequest, params: Mapping[str, str], raw: bytes) -> ApiRequest:
     headers = http.headers
     states: tuple[str, ...] = ()
     # Most requests have no query, no body and no cookie, and their absence is known without parsing anything.
@@ -371,7 +373,7 @@ async def _read(action: str, http: web.BaseRequest, params: Mapping[str, str]) -
         params=params,
         query=http.query if has_query else {},
         states=states,
-        raw=await body_of(http) if http.can_read_body else b"",
+        raw=raw,
         authorization=headers.get("Authorization", ""),
         nonce=headers.get(_NONCE) or None,
         affinity=http.cookies.get(_AFFINITY, "") if "Cookie" in headers else "",

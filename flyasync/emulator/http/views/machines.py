@@ -22,12 +22,11 @@ def machine(world: World, record: MachineRecord) -> bytes:
     """Return a machine, without its lease; as text that is kept until it changes."""
     kept = world.machine_texts.get(record.id)
     if kept is None or kept.config is not record.config:
-        config_text = json.dumps(record.config).encode()
-        kept = world.machine_texts[record.id] = MachineText(b"", -math.inf, record.config, config_text)
+        config_text = f"{json.dumps(record.config)}}}".encode()
+        kept = world.machine_texts[record.id] = MachineText(config_text, -math.inf, record.config, 0)
     if world.clock >= kept.valid_until:
-        kept.head = _head(world, record, world.clock).encode()
-        kept.valid_until = checks.next_change(record, world.clock)
-    return kept.whole()
+        kept.renew(_head(world, record, world.clock).encode(), checks.next_change(record, world.clock))
+    return kept.whole
 
 
 def machine_with_lease(world: World, record: MachineRecord) -> bytes:
