@@ -11,20 +11,18 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
 from importlib import import_module
 from itertools import count
 from pathlib import Path
-from typing import Any
 
-from benchmarks.shared.table import Table, show
+from benchmarks.shared.table import show
 
 NAMES = {
     "launch": "time until N machines run, against what one would write without flyasync",
     "session": "CPU of a call, against bare aiohttp and a generated httpx client",
     "decoding": "lists of machines into models, against json, orjson, pydantic and msgspec",
     "waiting": "10,000 waits at once: long polls against lists",
-    "limiter": "turns of the rate limits, against aiolimiter and another library",
+    "limiter": "permits of the rate limits, against aiolimiter and another library",
     "start": "imports and --help, against a bare interpreter, click and aiohttp",
     "emulator": "CPU of a request to the emulator, against a bare handler, json.dumps and mudflaps",
     "growth": "CPU and memory for each machine, from ten to 100,000 and from one app to 10,000",
@@ -48,9 +46,6 @@ OTHERS = {
     "web": "the live page in Chromium: work and CPU of a frame",
 }
 """Those with a command of their own, `python -m benchmarks.NAME`; its module's docstring says what is measured."""
-INTERRUPTED = 130
-
-Measure = Callable[..., Iterable[Table]]
 
 
 def main(words: list[str]) -> int:
@@ -63,25 +58,24 @@ def main(words: list[str]) -> int:
             return _measure(options.names[0], options)
         return max(_alone(name, words, options) for name in options.names)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return 130
 
 
 def _options(words: list[str]) -> argparse.Namespace:
-    told = "\n".join(f"  {name:17} {what}" for name, what in NAMES.items())
-    told += "\n\nAgainst another commit, by instructions: python -m benchmarks compare BASE\n"
-    told += "\nWith a command of their own, python -m benchmarks.NAME:\n"
-    told += "\n".join(f"  {name:17} {what}" for name, what in OTHERS.items())
+    listed, others = ("".join(f"  {name:17} {what}\n" for name, what in each.items()) for each in (NAMES, OTHERS))
+    about = f"{listed}\nAgainst another commit, by instructions: python -m benchmarks compare BASE\n"
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", epilog=told, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks",
+        epilog=f"{about}\nWith a command of their own, python -m benchmarks.NAME:\n{others}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", default=[], help="what to measure; all of it without one")
-    parser.add_argument("--json", action="store_true", help="print JSON, one object a line for each benchmark")
-    parser.add_argument("--svg", type=Path, metavar="DIRECTORY", help="draw pictures there")
-    parser.add_argument("--tiny", action="store_true", help="at the smallest size: that it runs, not what it measures")
-    parser.add_argument(
-        "--mudflaps", type=Path, metavar="PATH", help="another emulator, for `emulator` to compare with"
-    )
-    parser.add_argument("--flyctl", type=Path, metavar="PATH", help="the official command, for `launch`")
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", default=[], help="what to measure; all of it without one")
+    add("--json", action="store_true", help="print JSON, one object a line for each benchmark")
+    add("--svg", type=Path, metavar="DIRECTORY", help="draw pictures there")
+    add("--tiny", action="store_true", help="at the smallest size: that it runs, not what it measures")
+    add("--mudflaps", type=Path, metavar="PATH", help="another emulator, for `emulator` to compare with")
+    add("--flyctl", type=Path, metavar="PATH", help="the official command, for `launch`")
     options = parser.parse_args(words)
     for name in options.names:
         if name not in NAMES:
@@ -91,7 +85,7 @@ def _options(words: list[str]) -> argparse.Namespace:
 
 
 def _alone(name: str, words: list[str], options: argparse.Namespace) -> int:
-    """Measure it in a process of its own, whose memory nobody else has used."""
+    """Measure it in a process of its own, whose memory no other benchmark has used."""
     flags = [word for word in words if word not in options.names]
     python = [sys.executable, *(f"-W{option}" for option in sys.warnoptions)]
     return subprocess.run([*python, "-m", "benchmarks", name, *flags], check=False).returncode  # noqa: S603
@@ -99,15 +93,13 @@ def _alone(name: str, words: list[str], options: argparse.Namespace) -> int:
 
 def _measure(name: str, options: argparse.Namespace) -> int:
     try:
-        measure: Measure = import_module(f"benchmarks.{name}").measure
+        module = import_module(f"benchmarks.{name}")
     except ModuleNotFoundError as missing:
         print(f"{name} needs {missing.name}: pip install -e '.[bench]'", file=sys.stderr)
         return 1
-    began = time.monotonic()
-    tables, pictures = [], count(1)
-    theirs = {"emulator": "mudflaps", "launch": "flyctl"}
-    others = {theirs[name]: getattr(options, theirs[name])} if name in theirs else {}
-    for table in measure(tiny=options.tiny, **others):
+    began, pictures, tables = time.monotonic(), count(1), []
+    paths = {"emulator": {"mudflaps": options.mudflaps}, "launch": {"flyctl": options.flyctl}}
+    for table in module.measure(tiny=options.tiny, **paths.get(name, {})):
         tables.append(table)
         if not options.json:
             show(table)
@@ -115,19 +107,12 @@ def _measure(name: str, options: argparse.Namespace) -> int:
             import_module("benchmarks.shared.picture").draw(table, options.svg / f"{name}-{next(pictures)}.svg")
     seconds = time.monotonic() - began
     if options.json:
-        print(json.dumps(_as_json(name, tables, seconds)))
+        shown = [table.as_json() for table in tables]
+        python, rounded = platform.python_version(), round(seconds, 1)
+        print(json.dumps({"benchmark": name, "python": python, "seconds": rounded, "tables": shown}))
     else:
         print(f"{name}: {seconds:.0f} s\n", flush=True)
     return 0
-
-
-def _as_json(name: str, tables: Iterable[Table], seconds: float) -> dict[str, Any]:
-    return {
-        "benchmark": name,
-        "python": platform.python_version(),
-        "seconds": round(seconds, 1),
-        "tables": [table.as_json() for table in tables],
-    }
 
 
 if __name__ == "__main__":

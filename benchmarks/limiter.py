@@ -19,17 +19,8 @@ from itertools import accumulate
 
 from attrs import frozen
 
-from benchmarks.parts.limiter_subjects import (
-    AIOLIMITER,
-    AIOLIMITER_CALL,
-    FLYASYNC,
-    FLYASYNC_CALL,
-    PYRATE,
-    PYRATE_ONE,
-    SUBJECTS,
-    Acquire,
-    Subject,
-)
+from benchmarks.parts import limiter_subjects as limiters
+from benchmarks.parts.limiter_subjects import Acquire, Subject
 from benchmarks.shared.table import Goal, Plot, Row, Table, rows
 from benchmarks.shared.timing import alternate, alternate_tasks, compared
 from flyasync.testing import VirtualTimeLoop, run_virtual
@@ -37,7 +28,7 @@ from flyasync.transport.ratelimit.buckets import Buckets
 from flyasync.transport.ratelimit.rates import Rate
 
 RATIO, LAST = "x aiolimiter", "last / ideal"
-IN_LINE = (AIOLIMITER, FLYASYNC, PYRATE)
+IN_LINE = (limiters.AIOLIMITER, limiters.FLYASYNC, limiters.PYRATE)
 """Whose waiters are compared."""
 
 
@@ -73,18 +64,19 @@ async def free_permits(size: Size) -> Table:
         for _ in range(size.permits):
             await acquire()
 
-    work = {name: partial(take, subject(plenty)("m1")) for name, subject in SUBJECTS.items()}
+    work = {name: partial(take, subject(plenty)("m1")) for name, subject in limiters.SUBJECTS.items()}
     taken = await alternate_tasks(work, size.rounds)
     figures, by_hand = (
-        compared(taken, "ns", size.permits / 1e9, {RATIO: base}) for base in (AIOLIMITER, AIOLIMITER_CALL)
+        compared(taken, "ns", size.permits / 1e9, {RATIO: base})
+        for base in (limiters.AIOLIMITER, limiters.AIOLIMITER_CALL)
     )
-    figures[FLYASYNC_CALL] = by_hand[FLYASYNC_CALL]
+    figures[limiters.FLYASYNC_CALL] = by_hand[limiters.FLYASYNC_CALL]
     goals = [Goal(f"{RATIO} <= 2", "each coroutine around the limiter's own costs a part of it")]
     return Table(
         title=f"A permit while nobody waits: ns of CPU, {size.permits} permits a round",
         subject="limiter",
         columns={"ns": ",.0f", RATIO: ".2f"},
-        rows=rows(figures, dict.fromkeys([FLYASYNC, FLYASYNC_CALL], goals)),
+        rows=rows(figures, dict.fromkeys([limiters.FLYASYNC, limiters.FLYASYNC_CALL], goals)),
         notes=[
             "The ratios are to the bare aiolimiter; with key, place and clock, to aiolimiter with the same by hand.",
             "Goal: what makes a bucket fair and able to pause costs no more than the limiter within it, so 2 with it.",
@@ -94,21 +86,21 @@ async def free_permits(size: Size) -> Table:
 
 def idle_keys(count: int) -> Table:
     """Measure what keys leave behind that were used once."""
-    subjects = (AIOLIMITER, FLYASYNC_CALL, PYRATE, PYRATE_ONE)
-    held = {name: run_virtual(_bytes_of_keys(SUBJECTS[name], count)) for name in subjects}
+    subjects = (limiters.AIOLIMITER, limiters.FLYASYNC_CALL, limiters.PYRATE, limiters.PYRATE_ONE)
+    held = {name: run_virtual(_bytes_of_keys(limiters.SUBJECTS[name], count)) for name in subjects}
     goals = [
         Goal(f"{RATIO} <= 2", "a bucket, its rate and its key are objects around the limiter"),
         Goal("20 s later <= 1", "for few keys, what the client has once for all counts too much"),
     ]
     figures = {
-        name: {"just used": used / count, RATIO: used / held[AIOLIMITER][0], "20 s later": later / count}
+        name: {"just used": used / count, RATIO: used / held[limiters.AIOLIMITER][0], "20 s later": later / count}
         for name, (used, later) in held.items()
     }
     return Table(
         title=f"{count:,} keys that were used once: bytes for each, by tracemalloc",
         subject="limiter",
         columns={"just used": ",.0f", RATIO: ".2f", "20 s later": ",.1f"},
-        rows=rows(figures, {FLYASYNC_CALL: goals}),
+        rows=rows(figures, {limiters.FLYASYNC_CALL: goals}),
         notes=[
             f"flyasync forgets idle buckets every {Buckets.SWEEP:g} s; the others keep theirs until told otherwise.",
             "One pyrate-limiter for all keys needs less for each, but while one key waits, so do all the others.",
@@ -158,7 +150,7 @@ def _waiter_rows(count: int, rounds: int) -> Iterator[Row]:
     rate, last = Rate(per_second=100, burst=10), dict[str, float]()
 
     async def wait_all(name: str) -> None:
-        acquire, loop = SUBJECTS[name](rate)("m1"), asyncio.get_running_loop()
+        acquire, loop = limiters.SUBJECTS[name](rate)("m1"), asyncio.get_running_loop()
         start = loop.time()
         await asyncio.gather(*(acquire() for _ in range(count)))
         last[name] = loop.time() - start
@@ -168,8 +160,8 @@ def _waiter_rows(count: int, rounds: int) -> Iterator[Row]:
 
     taken = alternate({name: crowd(name) for name in IN_LINE}, rounds)
     why = "for few waiters, the line in front costs more than it spares the limiter, which sees one waiter only"
-    goals = {FLYASYNC: [Goal(f"{RATIO} <= 1", why), Goal(f"{LAST} <= 1.01")]}
-    figures = compared(taken, "us", count / 1e6, {RATIO: AIOLIMITER})
+    goals = {limiters.FLYASYNC: [Goal(f"{RATIO} <= 1", why), Goal(f"{LAST} <= 1.01")]}
+    figures = compared(taken, "us", count / 1e6, {RATIO: limiters.AIOLIMITER})
     for name, seconds in last.items():
         figures[name] |= {"waiters": count, LAST: seconds / ((count - rate.burst) / rate.per_second)}
     yield from rows(figures, goals)
@@ -181,14 +173,14 @@ def arrivals(count: int) -> Table:
     figures = {}
     for name in IN_LINE:
         with asyncio.Runner(loop_factory=_BusyLoop) as runner:
-            order, last = runner.run(_arrivals(SUBJECTS[name], rate, count))
+            order, last = runner.run(_arrivals(limiters.SUBJECTS[name], rate, count))
         ideal = (count - rate.burst) / rate.per_second
         figures[name] = {"overtaken": overtaken(order), "most places lost": most_lost(order), LAST: last / ideal}
     return Table(
         title=f"{count:,} who arrive one after the other, at 1,000/s, while the loop is busy with other work",
         subject="limiter",
         columns={"overtaken": ",d", "most places lost": ",d", LAST: ".3f"},
-        rows=rows(figures, {FLYASYNC: [Goal("overtaken <= 0", "somebody passed the line")]}),
+        rows=rows(figures, {limiters.FLYASYNC: [Goal("overtaken <= 0", "somebody passed the line")]}),
         notes=[
             "`overtaken`: those who got their permit after somebody who came later. Always the same arrivals, by seed.",
             "Goal: none, for whoever is overtaken may wait for as long as others keep coming.",

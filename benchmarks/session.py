@@ -17,37 +17,22 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from benchmarks.parts.session_clients import (
-    AS_JSON,
-    BARE,
-    CLIENTS,
-    FLOOR,
-    FLOOR_OBJECTS,
-    HTTPX,
-    MODELS,
-    RAW,
-    RAW_JSON,
-    UNDECODED,
-    Call,
-    Operation,
-    answering,
-    clients,
-    generated,
-)
+from benchmarks.parts import session_clients as client
+from benchmarks.parts.session_clients import Call, Operation, answering, clients, generated
 from benchmarks.shared import instructions
 from benchmarks.shared.table import Goal, Table, number, rows
 from benchmarks.shared.timing import Taken, alternate_tasks, compared, repeated
 
-BASES = {"x aiohttp": RAW, "x bare": BARE, "x aiohttp+json": RAW_JSON, "x httpx": HTTPX}
+BASES = {"x aiohttp": client.RAW, "x bare": client.BARE, "x aiohttp+json": client.RAW_JSON, "x httpx": client.HTTPX}
 MEDIANS = ("x bare", "x aiohttp+json")
 """The ratios that are shown without their spread."""
 OF_OBJECTS = "json.loads and plain objects that nothing checks take almost all of that: see the floor's row"
 GOALS = {
-    UNDECODED: [
+    client.UNDECODED: [
         Goal("x aiohttp <= 1.25", "by count it is less: many at once, ours take longer for an instruction"),
         Goal("by count <= 1.25"),
     ],
-    MODELS: [
+    client.MODELS: [
         Goal("x aiohttp <= 2", OF_OBJECTS),
         Goal("by count <= 2", OF_OBJECTS),
         Goal("x httpx <= 0.1", "the floor is not there either: see its row"),
@@ -71,9 +56,9 @@ class Scene:
         """How many calls of each have their instructions counted: they do not differ, so few are enough."""
         return max(2 if self.operation == "list" else 128, self.at_once)
 
-    def is_counted(self, client: str) -> bool:
+    def is_counted(self, name: str) -> bool:
         """Whether a client's instructions are counted: of httpx with many at once, that would take minutes."""
-        return client != HTTPX or self.at_once == 1
+        return name != client.HTTPX or self.at_once == 1
 
 
 SCENES = [
@@ -98,7 +83,7 @@ async def _taken(scene: Scene, url: str) -> Taken:
     """Return the seconds of CPU for one call, by client, one figure for each round."""
     async with clients(url, scene.operation, scene.at_once) as calls:
         await _check(calls)
-        many = {name: scene.of_httpx if name == HTTPX else scene.calls for name in calls}
+        many = {name: scene.of_httpx if name == client.HTTPX else scene.calls for name in calls}
         work = {name: partial(repeated, call, many[name], scene.at_once) for name, call in calls.items()}
         taken = await alternate_tasks(work, scene.rounds)
         return {name: [seconds / many[name] for seconds in rounds] for name, rounds in taken.items()}
@@ -107,10 +92,10 @@ async def _taken(scene: Scene, url: str) -> Taken:
 async def _check(calls: Mapping[str, Call]) -> None:
     """Make sure that all of them receive the same."""
     answers = {name: await call() for name, call in calls.items()}
-    assert answers[RAW] == answers[BARE] == answers[FLOOR] == answers[UNDECODED]
-    assert json.loads(answers[RAW]) == answers[RAW_JSON] == answers[AS_JSON]
-    for name in (FLOOR_OBJECTS, MODELS, HTTPX):
-        assert _ids(answers[name]) == _ids(answers[AS_JSON])
+    assert answers[client.RAW] == answers[client.BARE] == answers[client.FLOOR] == answers[client.UNDECODED]
+    assert json.loads(answers[client.RAW]) == answers[client.RAW_JSON] == answers[client.AS_JSON]
+    for name in (client.FLOOR_OBJECTS, client.MODELS, client.HTTPX):
+        assert _ids(answers[name]) == _ids(answers[client.AS_JSON])
 
 
 def _ids(answer: Any) -> list[str]:
@@ -122,7 +107,9 @@ def _counts(scene: Scene, url: str, directory: str) -> dict[str, float]:
     """Return the instructions of one call, by client."""
     words = ["-m", "benchmarks.session", scene.operation, str(scene.at_once), url]
     counts = instructions.sections(words, {"PYTHONPATH": ":".join([directory, *sys.path])})
-    return {name: each / scene.counted for name, each in zip(filter(scene.is_counted, CLIENTS), counts, strict=True)}
+    return {
+        name: each / scene.counted for name, each in zip(filter(scene.is_counted, client.CLIENTS), counts, strict=True)
+    }
 
 
 async def _be_counted(scene: Scene, url: str) -> None:
@@ -137,10 +124,14 @@ def table(scene: Scene, taken: Taken, counts: Mapping[str, float]) -> Table:
     figures = compared(taken, "us of CPU", 1e-6, BASES)
     for name, each in figures.items():
         each |= {base: number(each[base]) for base in MEDIANS}
-        each |= {"instructions": counts.get(name), "by count": counts[name] / counts[RAW] if name in counts else None}
+        each |= {
+            "instructions": counts.get(name),
+            "by count": counts[name] / counts[client.RAW] if name in counts else None,
+        }
     what = {"get": "get a machine", "list": "list the machines of an app", "create": "create a machine"}
     above = (
-        (name, floor, counts[name] - counts[floor]) for name, floor in ((UNDECODED, FLOOR), (MODELS, FLOOR_OBJECTS))
+        (name, floor, counts[name] - counts[floor])
+        for name, floor in ((client.UNDECODED, client.FLOOR), (client.MODELS, client.FLOOR_OBJECTS))
     )
     return Table(
         title=f"{what[scene.operation]}, {scene.at_once} at once: client CPU of a call",
@@ -152,7 +143,7 @@ def table(scene: Scene, taken: Taken, counts: Mapping[str, float]) -> Table:
         ),
         notes=[
             f"{name}: {more:,.0f} instructions a call, {more / counts[floor]:.0%}, above the row {floor!r}, "
-            f"which is {counts[floor] / counts[RAW]:.2f} x aiohttp."
+            f"which is {counts[floor] / counts[client.RAW]:.2f} x aiohttp."
             for name, floor, more in above
         ]
         if counts

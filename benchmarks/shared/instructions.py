@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 
 MISSING = "instructions are counted by valgrind, which is not installed: apt-get install valgrind"
 _COUNTED = re.compile(r"^(?:totals|summary): (\d+)", re.MULTILINE)
-_MARK = "getppid"
 
 
 class NotCounted(Exception):
@@ -24,7 +23,7 @@ class NotCounted(Exception):
 
 
 def is_possible() -> bool:
-    """Whether valgrind is there."""
+    """Whether valgrind is installed."""
     return shutil.which("valgrind") is not None
 
 
@@ -54,7 +53,7 @@ def _parts(words: Sequence[str], env: Mapping[str, str] | None, directory: Path 
     environment = {**os.environ, "PYTHONHASHSEED": "0", **(env or {})}
     with TemporaryDirectory() as counted:
         file = Path(counted, "counted")
-        valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={file}", f"--dump-before={_MARK}"]
+        valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={file}", "--dump-before=getppid"]
         done = subprocess.run(  # noqa: S603 - our own programs
             [*valgrind, sys.executable, *words],
             capture_output=True,
@@ -64,8 +63,8 @@ def _parts(words: Sequence[str], env: Mapping[str, str] | None, directory: Path 
             cwd=directory,
         )
         if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("==")]
-            raise NotCounted(said[-1] if said else f"it ended with {done.returncode}")
+            lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("==")]
+            raise NotCounted(lines[-1] if lines else f"it ended with {done.returncode}")
         parts = sorted(file.parent.glob("counted.*"), key=lambda part: int(part.suffix[1:]))
         found = [_COUNTED.search(part.read_text()) for part in parts or [file]]
         return [int(each[1]) for each in found if each]

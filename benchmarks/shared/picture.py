@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import pygal
 from pygal.style import CleanStyle
 
-from benchmarks.shared.table import Plot, Table, number
+from benchmarks.shared.table import Table, number
 
 # It leaves a finder for plugins of its own that Python no longer understands, and warns of at each later import.
 sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
@@ -19,7 +19,12 @@ def draw(table: Table, path: Path) -> None:
     """Write the table's plot to `path`."""
     if table.plot is None:
         raise ValueError(f"{table.title} has no plot")
-    plot, lines = table.plot, _series(table, table.plot)
+    plot = table.plot
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for row in table.rows:
+        along, up = plot.place(row), number(row.figures.get(plot.column))
+        if along is not None and up is not None:
+            lines.setdefault(plot.series(row), []).append((along, up))
     points = [point for line in lines.values() for point in line]
     path.parent.mkdir(parents=True, exist_ok=True)
     chart = pygal.XY(
@@ -33,8 +38,8 @@ def draw(table: Table, path: Path) -> None:
         truncate_label=-1,
         x_labels=_steps([along for along, _ in points], (1,)),
         y_labels=_steps([up for _, up in points], (1, 2, 5)),
-        value_formatter=_short,
-        x_value_formatter=_short,
+        value_formatter="{:,.6g}".format,
+        x_value_formatter="{:,.6g}".format,
     )
     chart.add_xml_filter(_without_scripts)
     for name, line in lines.items():
@@ -43,7 +48,7 @@ def draw(table: Table, path: Path) -> None:
 
 
 def _steps(figures: Sequence[float], within: Sequence[int]) -> list[float]:
-    """Give the labels of a logarithmic axis: these steps of each power of ten, around the figures."""
+    """Return the labels of a logarithmic axis: these steps of each power of ten, around the figures."""
     if not figures:
         return []
     powers = range(math.floor(math.log10(min(figures))), math.ceil(math.log10(max(figures))) + 1)
@@ -52,22 +57,9 @@ def _steps(figures: Sequence[float], within: Sequence[int]) -> list[float]:
     return [step for step in steps if lowest <= step <= max(figures)]
 
 
-def _short(figure: float) -> str:
-    return f"{figure:,.6g}"
-
-
 def _without_scripts(root: Element) -> Element:
     """Leave a picture, not a program: pages that show a README run none."""
     for parent in root.iter():
         for script in [child for child in parent if str(child.tag).rpartition("}")[2] == "script"]:
             parent.remove(script)
     return root
-
-
-def _series(table: Table, plot: Plot) -> dict[str, list[tuple[float, float]]]:
-    lines: dict[str, list[tuple[float, float]]] = {}
-    for row in table.rows:
-        along, height = plot.place(row), number(row.figures.get(plot.column))
-        if along is not None and height is not None:
-            lines.setdefault(plot.series(row), []).append((along, height))
-    return lines
