@@ -33,7 +33,8 @@ from flyasync.emulator.world.volumes import is_gone
 from flyasync.testing import run_virtual
 from flyasync.transport.events import Attempt, ClientEvent
 
-MARKS = {"flyasync_creation", "flyasync_launch", "flyasync_replaces"}  # which run did it; all else is the same
+OF_A_RUN = dict.fromkeys(("flyasync_creation", "flyasync_launch", "flyasync_replaces"))
+"""Which run did it; all else is to be the same."""
 WEB = """
 app = "web"
 primary_region = "iad"
@@ -52,7 +53,7 @@ CRON = WEB + 'cron = "supercronic /crontab"\n'
 WHOLE = CRON + 'worker = "work"\n'
 
 
-@frozen(kw_only=True)
+@frozen
 class End:
     """What a fleet came out as, and by how many requests; `left` is what the killed deploy had left of it."""
 
@@ -112,24 +113,25 @@ async def flown(case: Case, after: int | None = None) -> End:
             report = await case.wanted.with_launch("v2-again" if after else "v2").execute(other)
         requests = len(emulator.log) - begun
         await asyncio.sleep(5)  # what is being destroyed is gone then
-        return End(ok=report.ok, requests=requests, fleet=sorted(_fleet(emulator)), left=left)
+        return End(report.ok, requests, sorted(_fleet(emulator)), left)
 
 
 async def _killed(emulator: Emulator, builder: DeployBuilder, after: int) -> None:
-    dead, seen = Fault(does="cut"), 0
+    """Deploy until so many requests are sent; from then on nothing that it sends is heard."""
+    seen = 0
 
     def count(event: ClientEvent) -> None:
         nonlocal seen
         seen += isinstance(event, Attempt)
         if seen == after:
-            emulator.faults.add(dead)  # nothing that it still sends is heard
+            emulator.faults.add(Fault(does="cut"))
             deploy.cancel()
 
     async with FlyClient(emulator.token, base_url=emulator.url, on_event=count) as fly:
         deploy = asyncio.ensure_future(builder.execute(fly))
         while not deploy.done():
             await asyncio.wait([deploy], timeout=0.5)
-            if emulator.faults.hits(dead) or seen >= after:
+            if seen >= after:
                 deploy.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await deploy
@@ -144,10 +146,9 @@ def _fleet(emulator: Emulator) -> Iterator[str]:
     volumes = [each for each in emulator.world.volumes.values() if not is_gone(emulator.world, each)]
     names |= {each.id: f"volume of {names.get(each.machine_id or '', 'no machine')}" for each in volumes}
     for machine in machines:
-        metadata = machine.config.get("metadata") or {}
-        marks = {key: value for key, value in metadata.items() if key not in MARKS}
+        marks = dict(machine.config.get("metadata") or {})
+        config = json.dumps({**machine.config, "metadata": {**marks, **OF_A_RUN}}, sort_keys=True)
         routing = "out of routing" if machine.is_cordoned else "in routing"
-        config = json.dumps({**machine.config, "metadata": marks}, sort_keys=True)
         text = f"{machine.name} {machine.region} {machine.state} {routing} {config}"
         for id_, name in names.items():
             text = text.replace(id_, name)
@@ -160,10 +161,10 @@ def main(cases: Iterable[Case], every: int, map_: Callable[..., Any]) -> int:
     """Print a row for each case; return the number of runs that came out otherwise."""
     wrong = 0
     for case in cases:
-        whole = _run(None, case=case)
+        whole = _run(case)
         assert whole.ok, f"{case.name} fails undisturbed"
         points = range(1, whole.requests + 1, every)
-        ends = list(map_(partial(_run, case=case), points))
+        ends = list(map_(partial(_run, case), points))
         others = [point for point, end in zip(points, ends, strict=True) if not end.ok or end.fleet != whole.fleet]
         wrong += len(others)
         midway = sum(end.left not in (whole.left, whole.fleet) for end in ends)
@@ -176,7 +177,7 @@ def main(cases: Iterable[Case], every: int, map_: Callable[..., Any]) -> int:
     return wrong
 
 
-def _run(after: int | None, *, case: Case) -> End:
+def _run(case: Case, after: int | None = None) -> End:
     return run_virtual(flown(case, after))
 
 

@@ -10,7 +10,6 @@ import json
 import sys
 import time
 import zlib
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import count, islice
 from pathlib import Path
@@ -30,7 +29,7 @@ SECRETS = {"DATABASE_URL": "postgres://shop:hunter2hunter2@db.internal/shop", "A
 Case = tuple[str, str, int]
 
 
-@frozen(kw_only=True)
+@frozen
 class Result:
     """What came of one failed deploy and its replay; `faults` are what must not be."""
 
@@ -39,7 +38,7 @@ class Result:
     size: int
     seconds: float
     reveals: bool
-    faults: tuple[str, ...]
+    faults: list[str]
 
 
 async def record(strategy: str, day_name: str, seed: int, path: Path) -> tuple[bool, str]:
@@ -69,14 +68,7 @@ def one(case: Case) -> Result | None:
     if replayed.differences != []:
         faults += [f"diverged {replayed.divergence}, played {replayed.played} of {replayed.recorded}"]
         faults += [str(replayed.error)] if replayed.error else (replayed.differences or ["no report"])[:5]
-    return Result(
-        case="/".join(map(str, case)),
-        exchanges=replayed.recorded,
-        size=len(text),
-        seconds=seconds,
-        reveals=bool(found),
-        faults=tuple(faults),
-    )
+    return Result("/".join(map(str, case)), replayed.recorded, len(text), seconds, bool(found), faults)
 
 
 def uncompressed(text: str) -> str:
@@ -88,8 +80,8 @@ def uncompressed(text: str) -> str:
 
 def main(deploys: int, only: str = "") -> int:
     """Record and replay until so many deploys have failed; return how many replays were not the same."""
-    cases: Iterable[Case] = ((strategy, day, seed) for seed in count() for day in DAYS for strategy in STRATEGIES)
-    cases = iter([only_case(only)] if only else cases)
+    every = ((strategy, day, seed) for seed in count() for day in DAYS for strategy in STRATEGIES)
+    cases = iter([named(only)]) if only else every
     results: list[Result] = []
     begun = time.perf_counter()
     with ProcessPoolExecutor() as pool:
@@ -98,17 +90,17 @@ def main(deploys: int, only: str = "") -> int:
     wrong = [each for each in results if each.faults]
     for each in wrong:
         print(f"{each.case}: {'; '.join(each.faults)}")
-    exchanges, size = sum(each.exchanges for each in results), sum(each.size for each in results) / 1e6
     mean = sum(each.seconds for each in results) / max(1, len(results))
     print(
         f"{len(results) - len(wrong)} of {len(results)} replays of failing deploys end with the same report; "
-        f"{sum(each.reveals for each in results)} recordings with a secret; {exchanges} exchanges in {size:.1f} MB; "
+        f"{sum(each.reveals for each in results)} recordings with a secret; "
+        f"{sum(each.exchanges for each in results)} exchanges in {sum(each.size for each in results) / 1e6:.1f} MB; "
         f"a replay takes {mean:.2f} s; {time.perf_counter() - begun:.0f} s in all"
     )
     return len(wrong)
 
 
-def only_case(text: str) -> Case:
+def named(text: str) -> Case:
     """Return a case by its name, such as `rolling/500/3`."""
     strategy, day, seed = text.split("/")
     return strategy, day, int(seed)

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from benchmarks.replay import one, only_case, uncompressed
+from benchmarks.replay import named, one, uncompressed
 
 
 @pytest.mark.parametrize(
@@ -20,10 +20,10 @@ from benchmarks.replay import one, only_case, uncompressed
     ],
 )
 def test_a_replay_is_the_same(case: str) -> None:
-    result = one(only_case(case))
+    result = one(named(case))
     assert result
     assert not result.reveals
-    assert result.faults == ()
+    assert result.faults == []
 
 
 def test_a_secret_in_a_compressed_body_is_found() -> None:
