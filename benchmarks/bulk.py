@@ -14,22 +14,23 @@ of Fly.io. The apps are made in its world directly, since the API makes one a se
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from attrs import frozen
 
-from benchmarks.fleet.apps import Check, checked, orders, write
+from benchmarks.fleet.apps import checked, orders, write
 from benchmarks.fleet.cluster import Stage, staged
 from benchmarks.fleet.floor import floor
 from benchmarks.shared.children import Child, spawned, tails
 from benchmarks.shared.served import begin, machines, requests
-from benchmarks.shared.usage import Meter, Usage
+from benchmarks.shared.usage import Meter
 from flyasync.cli.shared.signals import until_signalled
 from flyasync.emulator.core.regions import CODES
 
 LAUNCH = "bulk-1"
 BOOT = (0.2, 0.6)
+KILLED = {"worker": "a worker", "command": "the command"}
 
 
 @frozen(kw_only=True)
@@ -47,32 +48,17 @@ class Options:
     settle: float = 5.0
 
 
-@frozen(kw_only=True)
-class Outcome:
-    """The exit status of the last command, how many machines there were at the kill, what is there, what it took."""
-
-    status: int
-    killed_at: int | None
-    check: Check
-    requests: Mapping[str, int]
-    usage: Usage
-    peaks: Mapping[str, float]
-
-    @property
-    def is_as_asked(self) -> bool:
-        return self.status == 0 and self.check.is_flawless
-
-
-async def run(stage: Stage, options: Options) -> Outcome:
-    """Have it deployed, and look what is there."""
-    asked, meter = orders(options.apps, CODES[: options.regions]), Meter([*stage.gauges])
+async def run(stage: Stage, options: Options) -> tuple[bool, dict[str, object]]:
+    """Have it deployed, and look what is there; return whether it is as asked, and the figures."""
+    apps, regions = options.apps, options.regions
+    asked, meter, struck = orders(apps, CODES[:regions]), Meter([*stage.gauges]), "nobody killed"
     await stage.emulator.ask(begin, [each.app for each in asked])
     write(asked, stage.directory / "apps.csv")
-    killed_at = None
     async with meter.watching():
         async with command(stage, options, meter) as first:
             if options.kill:
-                killed_at = await half_way(stage, options, first)
+                found = await half_way(stage, options, first)
+                struck = f"{KILLED[options.kill]} killed at {found} of {apps * regions} machines"
                 await (first if options.kill == "command" else stage.workers[-1]).kill()
             status = await first.process.wait()
         if options.kill == "command":
@@ -81,8 +67,26 @@ async def run(stage: Stage, options: Options) -> Outcome:
         usage = meter.read()
     await asyncio.sleep(options.settle)
     check = await stage.emulator.ask(checked, asked, LAUNCH)
-    sent = await stage.emulator.ask(requests)
-    return Outcome(status=status, killed_at=killed_at, check=check, requests=sent, usage=usage, peaks=meter.peaks())
+    sent = sorted((await stage.emulator.ask(requests)).items(), key=lambda each: -each[1])
+    least = floor(apps, at_once=options.in_flight, machines=regions, boot=sum(BOOT) / 2)
+    each = ", ".join(f"{action} {count / apps:.2f}" for action, count in sent)
+    size = f"{apps} apps x {regions} regions, {options.workers} workers, {options.in_flight} apps in flight"
+    return status == 0 and check.is_flawless, {
+        "flyasync bulk": f"{size}; {struck}",
+        "exit status": status,
+        "seconds": f"{usage.seconds:.1f}, {apps / usage.seconds:.1f} apps/s",
+        "floor, by limits and boots": f"{least.published:.1f} s; {least.kept:.1f} s as the client keeps them",
+        "apps exactly as their rows say": f"{check.exact} of {apps}",
+        "machines": f"{check.desired} desired, {check.found} found, {check.missing} missing",
+        "too many": f"{check.extra} duplicates, {check.orphans} orphans",
+        "429s": check.limited,
+        "apps that were begun again": check.begun_again,
+        "requests for each app": f"{sum(count for _, count in sent) / apps:.2f}: {each}",
+        "most memory, MB": ", ".join(f"{name} {peak:.0f}" for name, peak in meter.peaks().items()),
+        "CPU for each app, ms": usage.each(apps),
+        "CPUs busy": usage.busy,
+        **{f"WRONG: {app}": held for app, held in list(check.wrong.items())[:10]},
+    }
 
 
 @asynccontextmanager
@@ -106,35 +110,6 @@ async def half_way(stage: Stage, options: Options, command: Child) -> int:
     return found
 
 
-def show(options: Options, outcome: Outcome) -> None:
-    """Print the figures."""
-    check, usage, apps = outcome.check, outcome.usage, options.apps
-    struck = {"worker": "a worker killed", "command": "the command killed", None: "nobody killed"}[options.kill]
-    print(
-        f"flyasync bulk: {apps} apps x {options.regions} regions, {options.workers} workers, "
-        f"{options.in_flight} apps in flight; {struck} at {outcome.killed_at} of {apps * options.regions} machines"
-    )
-    least = floor(apps, at_once=options.in_flight, machines=options.regions, boot=sum(BOOT) / 2)
-    sent = sorted(outcome.requests.items(), key=lambda each: -each[1])
-    each = ", ".join(f"{action} {count / apps:.2f}" for action, count in sent)
-    rows = {
-        "exit status": outcome.status,
-        "seconds": f"{usage.seconds:.1f}, {apps / usage.seconds:.1f} apps/s",
-        "floor, by limits and boots": f"{least.published:.1f} s; {least.kept:.1f} s as the client keeps them",
-        "apps exactly as their rows say": f"{check.exact} of {apps}",
-        "machines": f"{check.desired} desired, {check.found} found, {check.missing} missing",
-        "too many": f"{check.extra} duplicates, {check.orphans} orphans",
-        "429s": check.limited,
-        "apps that were begun again": check.begun_again,
-        "requests for each app": f"{sum(outcome.requests.values()) / apps:.2f}: {each}",
-        "most memory, MB": ", ".join(f"{name} {peak:.0f}" for name, peak in outcome.peaks.items()),
-        "CPU for each app, ms": usage.each(apps),
-        "CPUs busy": usage.busy,
-        **{f"WRONG: {app}": held for app, held in list(check.wrong.items())[:10]},
-    }
-    print(*(f"  {name:32} {value}" for name, value in rows.items()), sep="\n")
-
-
 async def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bulk")
     for name in ("apps", "regions", "workers", "in_flight"):
@@ -143,11 +118,11 @@ async def main() -> int:
     parser.add_argument("--no-kill", dest="kill", action="store_const", const=None)
     options = Options(**vars(parser.parse_args()))
     async with staged(options.workers, boot=BOOT) as stage:
-        outcome = await run(stage, options)
-        show(options, outcome)
-        if not outcome.is_as_asked:
+        is_as_asked, figures = await run(stage, options)
+        print(*(f"  {name:32} {value}" for name, value in figures.items()), sep="\n")
+        if not is_as_asked:
             print(tails(sorted(stage.directory.glob("*.log"))))
-    return int(not outcome.is_as_asked)
+    return int(not is_as_asked)
 
 
 if __name__ == "__main__":

@@ -34,12 +34,19 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from fnmatch import fnmatch
 
-from benchmarks.budget.runs import PUBLISHED, call, take
-from benchmarks.budget.seen import AWAY, BUSY, FORMS, STORM, Case, Run
+from benchmarks.budget.runs import AWAY, PUBLISHED, STORM, Case, Run, call, take
 from benchmarks.shared.children import Child, spawned
 from benchmarks.shared.options import options
 from flyasync.cli.shared.signals import until_signalled
 
+FORMS = {
+    "backing": "", "grants": "d", "ideal": ".0f", "grants/ideal": ".3f", "peak": ".2f", "left": ".2f", "burst": "g",
+    "most": "d", "fewest": "d", "most/fewest": ".2f", "missing": "d", "429s": "d", "recovery": ".2f", "lost": "d",
+    "back": "d",
+}  # fmt: skip
+"""How each column is written."""
+BUSY = ("grants/ideal", "most/fewest", "429s")
+"""The figures that a busy host may spoil."""
 TRIES = 3
 LONG = 10.0
 """Seconds at least for a row in which something is away for a while."""
@@ -72,7 +79,6 @@ async def held(run: Run) -> AsyncIterator[Child]:
 
 
 async def holder_killed(run: Run) -> None:
-    """Kill processes that hold the lock, one after the other."""
     for _ in range(5):
         async with held(run) as holder:
             await asyncio.sleep(MOMENT)
@@ -80,7 +86,6 @@ async def holder_killed(run: Run) -> None:
 
 
 async def holder_stopped(run: Run) -> None:
-    """Have a process stand still while it holds the lock, and then let go of it."""
     async with held(run) as holder:
         holder.signal(signal.SIGSTOP)
         await asyncio.sleep(AWAY)
@@ -88,7 +93,6 @@ async def holder_stopped(run: Run) -> None:
 
 
 async def server_stopped(run: Run) -> None:
-    """Have the server stand still, and go on as if nothing had been."""
     assert run.server
     os.kill(run.server.gauge.pid, signal.SIGSTOP)
     await asyncio.sleep(AWAY)
@@ -96,7 +100,6 @@ async def server_stopped(run: Run) -> None:
 
 
 async def server_killed(run: Run) -> None:
-    """Kill the server, and start it again with all forgotten."""
     assert run.server
     await run.server.kill()
     await asyncio.sleep(AWAY)
@@ -113,7 +116,6 @@ async def server_killed_again(run: Run) -> None:
 
 
 async def one_cut_off(run: Run) -> None:
-    """Keep one of the processes from the server, which the others still reach."""
     run.is_open.clear()
     await asyncio.sleep(AWAY)
     run.is_open.set()
@@ -165,7 +167,7 @@ async def show(case: Case, together: asyncio.Barrier) -> int:
     """Print the rows of a case; return the number of broken promises."""
     for attempt in range(1, TRIES + 1):
         seen = await (take(case, case.rate, together) if case.rate else call(case, together))
-        rows = [each.row() for each in seen]
+        rows = [each.row for each in seen]
         missed = [(row, goal) for row in rows for goal, is_met in row.checked() if not is_met]
         again = attempt < TRIES and missed and all(goal.column in BUSY for _, goal in missed)
         for row in rows:

@@ -1,28 +1,141 @@
-"""A row of the table under way: a store, the processes that share a budget by it, and an API if they ask one."""
+"""A row of the table: a store, the processes that share a budget by it, an API if they ask one, and what was seen."""
 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from tempfile import TemporaryDirectory
 
-from attrs import asdict, evolve
+from attrs import define, field, frozen
 
-from benchmarks.budget.seen import Case, Run, Seen, Turn, by_the_server
-from benchmarks.budget.worker import APP, Order
-from benchmarks.shared.children import spawned
+from benchmarks.budget.turns import Turn, by_the_server, ideal, peak, recovered, spread
+from benchmarks.shared.children import Child, spawned
 from benchmarks.shared.programs import relayed
 from benchmarks.shared.served import served
+from benchmarks.shared.table import Figure, Goal, Row
 from benchmarks.shared.valkey import Server
 from flyasync import Emulator, MachineConfig
 from flyasync.transport.ratelimit.rates import Limits, Rate
-from flyasync.transport.ratelimit.shared import SECOND
+from flyasync.transport.ratelimit.shared import PATIENCE, PROBE, SECOND
 
-PUBLISHED = {name: Limits().rate(f"machines.{name}") for name in ("get", "list")}
-ACTIONS = {"getMachine": "get", "listMachines": "list"}
-EARLY, GRACE, LATE = 1.5, 0.3, 60.0
-"""Seconds from the start to the trouble; to tell all when to begin; after which what is missing counts as lost."""
+APP, ACTIONS = "web", {"getMachine": "get", "listMachines": "list"}
+STORM = Rate(per_second=200, burst=50)
+PUBLISHED = {name: Limits().rate(f"machines.{name}") for name in ACTIONS.values()}
+EARLY, AWAY = 1.5, 3.0
+"""Seconds from the start to the trouble, and those for which a server or a lock is out of reach."""
+GRACE, LATE = 0.3, 60.0
+"""Seconds to tell all when to begin, and those after which what is missing counts as lost."""
+ENOUGH = 50
+"""Turns of a process from which on luck can be told from rounding."""
+
+
+@frozen
+class Case:
+    """So many processes under one rate for so many seconds, or clients under the API's own rates; and their trouble.
+
+    `losses` is how often each process has to lose the limits by it, if that is known. If the first one `is_cut_off`, it
+    reaches the server by a relay.
+    """
+
+    name: str
+    backing: str
+    seconds: float
+    processes: int
+    tasks: int = 1
+    rate: Rate | None = None
+    trouble: "Callable[[Run], Awaitable[None]] | None" = None
+    losses: int | None = None
+    is_cut_off: bool = False
+
+    def each(self, rate: Rate) -> int:
+        """Return how many turns are each process's part of what the rate allows."""
+        return -(-round(rate.usable + rate.per_second * self.seconds) // self.processes)
+
+
+@define(eq=False)
+class Run:
+    """A case under way: the URLs of its store and of the relay, which is open or not; its start, its trouble's end."""
+
+    case: Case
+    url: str
+    server: Server | None = None
+    relay: str = ""
+    is_open: asyncio.Event = field(factory=asyncio.Event)
+    workers: list[Child] = field(factory=list)
+    start: int = 0
+    over: int = 0
+
+    @property
+    def alive(self) -> list[Child]:
+        return [worker for worker in self.workers if not worker.killed_at]
+
+
+@frozen
+class Seen:
+    """What is known of a run under one rate.
+
+    `left` is when tasks left with their turns. `missing` counts what processes that were not killed wanted and did not
+    get. `is_api` where an API counts, and refuses.
+    """
+
+    name: str
+    run: Run
+    rate: Rate
+    turns: Sequence[Turn]
+    left: Sequence[int]
+    missing: int
+    is_api: bool = False
+
+    @property
+    def row(self) -> Row:
+        """The figures, with a goal for each that promises something; some are there for their goal only."""
+        case, alive, interval = self.run.case, self.run.alive, self.rate.interval
+        # All of the published burst where an API counts, else what may be used of it.
+        burst = self.rate.burst if self.is_api else self.rate.usable
+        granted = [turn for turn in self.turns if turn.by != "refused"]
+        best = ideal([turn.decided for turn in granted], interval, self.rate.usable)
+        lost, back = ([each.said(word) for each in alive] for word in ("lost", "back"))
+        figures: dict[str, Figure] = {
+            "backing": case.backing,
+            "grants": len(granted),
+            "ideal": best,
+            "grants/ideal": len(granted) / best,
+            "peak": peak((turn.decided for turn in self.turns), interval),
+            "left": peak(self.left, interval),
+            "burst": burst,
+            "missing": self.missing,
+            "lost": sum(map(len, lost)),
+            "back": sum(map(len, back)),
+            "unrecorded": sum(turn.by == "unrecorded" for turn in self.turns),
+        }
+        # A server that is killed may leave out the last grant of each process; any other is in its record.
+        goals = ["missing <= 0", f"unrecorded <= {case.processes if case.trouble else 0}"]
+        if self.is_api:
+            # Where the clients or the API wait for longer than the margin is, turns that were in time meet.
+            figures["429s"] = len(self.turns) - len(granted)
+            goals.append("429s <= 0")
+        else:
+            most, fewest = spread(self.turns, (each.process.pid for each in alive))
+            figures |= {"most": most, "fewest": fewest, "most/fewest": most / max(1, fewest)}
+            goals += ["most/fewest <= 1.5"] if fewest >= ENOUGH and not case.trouble else []
+            # One that is cut off sends its share, until it has noticed that it is not any more.
+            beyond = self.rate.per_second * (AWAY + PROBE + 2 * PATIENCE) / case.processes if case.is_cut_off else 0
+            goals.append(f"peak <= {burst + beyond}")
+        if case.trouble:
+            # The store grants the full rate again to all, each of which has noticed.
+            noticed = max((at for each in back for (at,) in each), default=0)
+            times = [turn.left for turn in self.turns if turn.by == "store" and turn.left >= noticed]
+            figures["recovery"] = recovered(times, self.run.over, interval)
+            counts = [{len(one), len(other)} for one, other in zip(lost, back, strict=True)]
+            figures["losses of others"] = sum(each != {case.losses} for each in counts)
+            goals += ["recovery >= 0", *(["losses of others <= 0"] if case.losses is not None else [])]
+        else:
+            goals.append("grants/ideal >= 0.97")
+        if case.backing == "memory":
+            goals = [f"peak >= {burst}"]
+        reasons = sorted({reason for each in lost for _, reason in each})
+        return Row(self.name, figures, [Goal(each, "; ".join(reasons)) for each in goals])
 
 
 async def take(case: Case, rate: Rate, together: asyncio.Barrier) -> list[Seen]:
@@ -30,7 +143,7 @@ async def take(case: Case, rate: Rate, together: asyncio.Barrier) -> list[Seen]:
     ahead, count = (time.time_ns() - time.monotonic_ns()) // 1000, case.each(rate)
     numbers = (rate.per_second, rate.burst, rate.spare)
     async with staged(case) as run:
-        await done(run, Order(backing=run.url, rate=numbers, turns=count, tasks=case.tasks), together, rate.refill)
+        await done(run, together, rate.refill, rate=numbers, turns=count, tasks=case.tasks)
     turns = [Turn(each.process.pid, *turn) for each in run.workers for turn in each.said("turn")]
     turns.sort(key=lambda turn: turn.left)
     if run.server:
@@ -46,11 +159,11 @@ async def call(case: Case, together: asyncio.Barrier) -> list[Seen]:
     async with staged(case) as run, served() as api:
         async with api.client(limits="memory") as client:
             await client.apps.create(APP, org_slug="personal")
-            machine = await client.machines.create(APP, MachineConfig(image="shop:1"), region="iad")
+            machine = (await client.machines.create(APP, MachineConfig(image="shop:1"), region="iad")).id
         async with api.client(limits=run.url) as client:  # from now on the buckets are known
-            await asyncio.gather(client.machines.get(APP, machine.id), client.machines.list(APP))
-        order = Order(backing=run.url, url=api.url, token=api.token, machine=machine.id, calls=calls)
-        await done(run, order, together, rest=max(rate.refill for rate in PUBLISHED.values()))
+            await asyncio.gather(client.machines.get(APP, machine), client.machines.list(APP))
+        rest = max(rate.refill for rate in PUBLISHED.values())
+        await done(run, together, rest, url=api.url, token=api.token, app=APP, machine=machine, calls=calls)
         arrived = await api.ask(arrivals)
     seen = []
     for name, rate in PUBLISHED.items():
@@ -75,31 +188,29 @@ def arrivals(emulator: Emulator) -> list[tuple[str, str, int]]:
 
 @asynccontextmanager
 async def staged(case: Case) -> AsyncIterator[Run]:
-    """Have the store of a row until the block ends; no processes yet."""
+    """Have the store of a case until the block ends; no processes yet."""
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="budget-"))
         run = Run(case, "memory" if case.backing == "memory" else f"file:{folder}")
         if case.backing == "redis":
             run.server = await stack.enter_async_context(Server(is_recorded=True))
             run.url = run.server.url
-            run.relay = await stack.enter_async_context(relayed(run.server.port, run.is_open))
+            run.relay = f"redis://{await stack.enter_async_context(relayed(run.server.port, run.is_open))}/0"
         yield run
 
 
-async def done(run: Run, order: Order, together: asyncio.Barrier, rest: float) -> None:
-    """Have the processes do as ordered, once those of all rows are ready and the buckets had a rest."""
+async def done(run: Run, together: asyncio.Barrier, rest: float, **order: object) -> None:
+    """Have the processes do as ordered, once those of all cases are ready and the buckets had a rest."""
     case, clock = run.case, asyncio.get_running_loop().time
-    orders = [order] * case.processes
-    if case.is_cut_off:
-        orders[0] = evolve(order, backing=f"redis://{run.relay}/0")
     async with AsyncExitStack() as stack:
-        for each in orders:
-            words = ("-W", "error", "-m", "benchmarks.budget.worker", json.dumps(asdict(each)))
+        for number in range(case.processes):
+            order["backing"] = run.relay if case.is_cut_off and number == 0 else run.url
+            words = ("-W", "error", "-m", "benchmarks.budget.worker", json.dumps(order))
             run.workers.append(await stack.enter_async_context(spawned("worker", *words)))
         for worker in run.workers:
             while (await worker.hear())[0] != "ready":
                 pass
-        # One row after the other, or the host would be the judge.
+        # One case after the other, or the host would be the judge.
         start = clock() + rest + GRACE * (1 + await together.wait())
         for worker in run.workers:
             worker.tell(start)

@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from attrs import Factory, frozen
-
 from benchmarks.shared.children import say
 from flyasync import FlyClient, FlyError
 from flyasync.transport.events import ClientEvent, Dequeued, LimitsBack, LimitsLost
@@ -23,22 +21,7 @@ from flyasync.transport.ratelimit.rates import Limits, Rate
 from flyasync.transport.ratelimit.shared import SECOND, SharedLimits, Store, StoreReply
 from flyasync.transport.ratelimit.stores import find_store
 
-APP, KEY = "web", "budget"
-Begin = Callable[[], Awaitable[None]]
-
-
-@frozen(kw_only=True)
-class Order:
-    """What a process does: `turns` of one bucket by so many `tasks`, or so many `calls` of each name."""
-
-    backing: str
-    rate: tuple[float, int, float] = (1, 1, 0)  # a second, burst, spare
-    turns: int = 0
-    tasks: int = 1
-    url: str = ""
-    token: str = ""
-    machine: str = ""
-    calls: Mapping[str, int] = Factory(dict)
+KEY = "budget"
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -75,12 +58,12 @@ async def begin() -> None:
     await asyncio.sleep(start - loop.time())
 
 
-async def call(order: Order) -> None:
+async def call(*, backing: str, url: str, token: str, app: str, machine: str, calls: Mapping[str, int]) -> None:
     """Make all calls at once, and report each that succeeds."""
-    async with FlyClient(order.token, base_url=order.url, limits=order.backing, on_event=on_event) as fly:
+    async with FlyClient(token, base_url=url, limits=backing, on_event=on_event) as fly:
         methods: dict[str, Callable[[], Awaitable[Any]]] = {
-            "get": lambda: fly.machines.get(APP, order.machine),
-            "list": lambda: fly.machines.list(APP),
+            "get": lambda: fly.machines.get(app, machine),
+            "list": lambda: fly.machines.list(app),
         }
 
         async def one(name: str) -> None:
@@ -91,30 +74,31 @@ async def call(order: Order) -> None:
         with suppress(FlyError):
             await fly.machines.list(f"nobody-{os.getpid()}")  # opens the connections
         await begin()
-        await asyncio.gather(*(one(name) for name, count in order.calls.items() for _ in range(count)))
+        await asyncio.gather(*(one(name) for name, count in calls.items() for _ in range(count)))
 
 
-async def take(order: Order, loop: Loop) -> None:
+async def take(backing: str, rate: tuple[float, int, float], turns: int, tasks: int) -> None:
     """Take permits of one bucket, made as a client makes it except for the witness between it and the store."""
-    per_second, burst, spare = order.rate
-    rate = Rate(per_second=per_second, burst=burst, spare=spare)
-    store = find_store(Limits(shared=order.backing))
+    per_second, burst, spare = rate
+    limits, store = Rate(per_second=per_second, burst=burst, spare=spare), find_store(Limits(shared=backing))
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, Loop)
     witness = Witness(store, loop) if store else None
     shared = SharedLimits(witness, on_event) if witness else None
-    bucket = Bucket(rate, shared.limiter(KEY, rate) if shared else None)
+    bucket = Bucket(limits, shared.limiter(KEY, limits) if shared else None)
     if witness:
         # Known to the store from now on, and empty: it is full again when it is time to begin.
         await witness.census()
-        await witness.pause(KEY, rate, 0.0)
+        await witness.pause(KEY, limits, 0.0)
     await begin()
-    left = iter(range(order.turns))
+    left = iter(range(turns))
 
     async def task() -> None:
         for _ in left:
             await bucket.acquire()
             say(["turn", *(witness.turn() if witness else ("memory", loop.last, loop.last)), micros()])
 
-    await asyncio.gather(*(task() for _ in range(order.tasks)))
+    await asyncio.gather(*(task() for _ in range(tasks)))
     if shared:
         await shared.close()
 
@@ -144,12 +128,7 @@ class Witness:
         return ("store", *granted) if granted else ("own", self._loop.last, self._loop.last)
 
 
-async def main() -> None:
-    order, loop = Order(**json.loads(sys.argv[1])), asyncio.get_running_loop()
-    assert isinstance(loop, Loop)
-    await (call(order) if order.url else take(order, loop))
-
-
 if __name__ == "__main__":
+    order = json.loads(sys.argv[1])
     with asyncio.Runner(loop_factory=Loop) as runner:
-        runner.run(main())
+        runner.run(call(**order) if "calls" in order else take(**order))

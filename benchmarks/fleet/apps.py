@@ -1,12 +1,12 @@
 """Many apps, no two alike, and how what the emulator holds compares with them; whoever deployed is not asked."""
 
 import csv
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from attrs import frozen
+from attrs import field, frozen
 
 from flyasync import DeployBuilder, Emulator
 from flyasync.api.machines.create_once import LAUNCH
@@ -16,6 +16,26 @@ from flyasync.models.image import without_digest
 VARIABLE = "TENANT"
 ONE_DEPLOY = 2
 """How often one deploy lists its app: before it makes machines, and after."""
+
+
+@frozen
+class Held:
+    """What counts of a machine; two of one app and region, with the same of the rest, are equal."""
+
+    app: str
+    region: str
+    image: str
+    tenant: str | None
+    launch: str | None
+    state: str = "started"
+    name: str = field(default="", eq=False)
+
+    @classmethod
+    def of(cls, machine: MachineRecord) -> Self:
+        config = machine.config
+        tenant, launch = (config.get("env") or {}).get(VARIABLE), (config.get("metadata") or {}).get(LAUNCH)
+        image = without_digest(config["image"])
+        return cls(machine.app, machine.region, image, tenant, launch, machine.state, machine.name)
 
 
 @frozen
@@ -29,6 +49,13 @@ class Asked:
 
     def builder(self, base: DeployBuilder) -> DeployBuilder:
         return base.for_app(self.app).with_image(self.image).with_env({VARIABLE: self.tenant})
+
+    def machines(self, launch: str) -> list[Held]:
+        return [Held(self.app, region, self.image, self.tenant, launch) for region in self.regions]
+
+    def is_exactly(self, machines: Iterable[Held], launch: str) -> bool:
+        """Whether these are all that was asked for, and nothing else."""
+        return Counter(machines) == Counter(self.machines(launch))
 
 
 def asked(number: int, regions: Sequence[str]) -> Asked:
@@ -51,31 +78,6 @@ def write(rows: Sequence[Asked], path: Path) -> None:
         table = csv.writer(file)
         table.writerow(["app", "image", "regions", f"env.{VARIABLE}"])
         table.writerows([each.app, each.image, ",".join(each.regions), each.tenant] for each in rows)
-
-
-@frozen
-class Held:
-    """A machine as the emulator has it: what counts of it."""
-
-    app: str
-    name: str
-    region: str
-    state: str
-    image: str
-    tenant: str | None
-    launch: str | None
-
-    @classmethod
-    def of(cls, machine: MachineRecord) -> Self:
-        config = machine.config
-        tenant, launch = (config.get("env") or {}).get(VARIABLE), (config.get("metadata") or {}).get(LAUNCH)
-        image = without_digest(config["image"])
-        return cls(machine.app, machine.name, machine.region, machine.state, image, tenant, launch)
-
-    def is_as(self, asked: Asked, launch: str) -> bool:
-        """Whether it is one of those that were asked for, and runs."""
-        desired = (asked.app, asked.image, asked.tenant, launch, "started")
-        return (self.app, self.image, self.tenant, self.launch, self.state) == desired and self.region in asked.regions
 
 
 @frozen(kw_only=True)
@@ -110,21 +112,21 @@ def check(
     by_app: defaultdict[str, list[Held]] = defaultdict(list)
     for machine in machines:
         by_app[machine.app].append(machine)
-    places = {(each.app, region) for each in asked for region in each.regions}
-    running = {(each.app, one.region) for each in asked for one in by_app[each.app] if one.is_as(each, launch)}
+    desired = [machine for each in asked for machine in each.machines(launch)]
     wrong = {
         each.app: "; ".join(f"{one.name} {one.region} {one.state} {one.image} {one.tenant}" for one in by_app[each.app])
         or "nothing"
         for each in asked
-        if not is_exact(each, launch, by_app[each.app])
+        if not each.is_exactly(by_app[each.app], launch)
     }
+    places = {(each.app, each.region) for each in desired}
     by_place = {(each.app, each.region, each.launch) for each in machines}
     by_name = {(each.app, each.name) for each in machines}
     return Check(
         exact=len(asked) - len(wrong),
-        desired=len(places),
+        desired=len(desired),
         found=len(machines),
-        missing=len(places - running),
+        missing=len({*desired} - {*machines}),
         extra=len(machines) - min(len(by_place), len(by_name)),
         orphans=sum(each.launch != launch or (each.app, each.region) not in places for each in machines),
         wrong=wrong,
@@ -138,9 +140,3 @@ def checked(emulator: Emulator, asked: Sequence[Asked], launch: str) -> Check:
     machines = [Held.of(each) for each in emulator.world.machines.values() if not each.is_destroyed]
     lists = [count for (action, _), count in emulator.counts().items() if action == "listMachines"]
     return check(asked, launch, machines, lists, sum(emulator.refused_by_limit().values()))
-
-
-def is_exact(asked: Asked, launch: str, machines: Sequence[Held]) -> bool:
-    """Whether these are all that was asked for one app: a machine in each region, and nothing else."""
-    regions = sorted(each.region for each in machines)
-    return regions == sorted(asked.regions) and all(each.is_as(asked, launch) for each in machines)

@@ -16,7 +16,7 @@ from contextlib import aclosing
 
 from attrs import Factory, define, frozen
 
-from benchmarks.fleet.apps import Asked, Held, asked, base, is_exact
+from benchmarks.fleet.apps import Asked, Held, asked, base
 from benchmarks.fleet.floor import Floor, floor
 from benchmarks.shared.served import requests
 from benchmarks.shared.usage import resident
@@ -149,7 +149,7 @@ class Simulation:
     def take(self, report: DeployReport) -> None:
         """Compare an app with what was asked for."""
         held = [Held.of(machine) for machine in self._emulator.world.machines_of(report.app)]
-        if not (report.ok and is_exact(self._under_way.pop(report.app), LAUNCH, held)):
+        if not (report.ok and self._under_way.pop(report.app).is_exactly(held, LAUNCH)):
             self.wrong.append(report.app)
         self._deployed.append(report.app)
 

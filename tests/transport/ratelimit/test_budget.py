@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from attrs import evolve
 
-from benchmarks.budget.runs import call, take
-from benchmarks.budget.seen import BUSY, STORM, Case, Seen, Turn, by_the_server, ideal, peak, recovered, spread
+from benchmarks.budget.runs import STORM, Case, Seen, call, take
 from benchmarks.budget.shares import LEASED, NOTHING, OWN, beyond, sends
+from benchmarks.budget.turns import Turn, by_the_server, ideal, peak, recovered, spread
 from benchmarks.shared.valkey import Grant
 from flyasync.transport.ratelimit.rates import Rate
 from flyasync.transport.ratelimit.shared import SECOND
@@ -28,8 +28,8 @@ def seen_of(backing: str) -> Seen:
 
 
 def missed(seen: Seen) -> list[str]:
-    row = seen.row()
-    return [goal.column for goal, is_met in row.checked() if not is_met and goal.column not in BUSY]
+    busy = {"grants/ideal", "most/fewest", "429s"}  # what a busy host may spoil
+    return [goal.column for goal, is_met in seen.row.checked() if not is_met and goal.column not in busy]
 
 
 def test_the_peak_is_what_the_fullest_window_holds_beyond_the_rate() -> None:
@@ -72,7 +72,7 @@ def test_a_turn_that_is_in_no_record_takes_the_time_of_no_other() -> None:
 
 def test_processes_that_count_each_for_itself_are_seen_to_exceed_the_limit() -> None:
     seen = seen_of("memory")
-    assert seen.figures()["peak"] > seen.burst  # type: ignore[operator]
+    assert seen.row.figures["peak"] > 50  # type: ignore[operator]
     assert not missed(seen)
 
 
@@ -80,14 +80,14 @@ def test_processes_that_count_each_for_itself_are_seen_to_exceed_the_limit() -> 
 def test_processes_that_share_are_seen_to_keep_to_it_and_would_be_seen_not_to(backing: str) -> None:
     seen = seen_of(backing)
     assert not missed(seen)
-    assert seen.figures()["grants"] == 130
+    assert seen.row.figures["grants"] == 130
     assert missed(evolve(seen, rate=Rate(per_second=200, burst=40))) == ["peak"]
     assert missed(evolve(seen, missing=1)) == ["missing"]
 
 
 def test_clients_that_share_are_judged_by_an_api_in_a_process_of_its_own() -> None:
     results = asyncio.run(call(Case("API", "file", 0.5, processes=2), asyncio.Barrier(1)))
-    assert [seen.figures()["grants"] for seen in results] == [10, 2]
+    assert [seen.row.figures["grants"] for seen in results] == [10, 2]
     assert [fault for seen in results for fault in missed(seen)] == []
 
 
