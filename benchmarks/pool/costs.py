@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
+from attrs import frozen
+
 from benchmarks.pool.seen import APP, GONE
 from benchmarks.pool.worker import SANDBOX
 from benchmarks.shared.served import world
@@ -19,43 +21,44 @@ USERS = [f"user-{number}" for number in range(12)]
 BOOT = 0.3
 """Seconds from an accepted start to `started`: the emulator's, the same for all rows, so that the rest is ours."""
 COLUMNS = {"machines before": "", "requests": ".1f", "lists": "d", "creates": "d", "first, s": ".1f", "last, s": ".1f"}
-Serve = Callable[[str], Awaitable[Any]]
 
 
-def former(fly: FlyClient, _: AsyncExitStack) -> Serve:
+@frozen
+class Scene:
+    """A client, a pool of it, and the claims that last until the end."""
+
+    fly: FlyClient
+    pool: MachinePool
+    claims: AsyncExitStack
+
+
+async def former(scene: Scene, user: str) -> None:
     """Do what the example did before there was a pool."""
-
-    async def serve(user: str) -> None:
-        machine = await fly.machines.create_once(APP, SANDBOX, name=user, launch="sandboxes")
-        for _ in range(10):
-            try:
-                await fly.machines.start(APP, machine.id)
-            except AlreadyStarting:
-                break
-            except WrongState:  # it is still being created, or still stopping
-                await asyncio.sleep(1)
-            else:
-                break
-        await fly.machines.wait(APP, machine.id, timeout=60, just_created=True)
-
-    return serve
+    machines = scene.fly.machines
+    machine = await machines.create_once(APP, SANDBOX, name=user, launch="sandboxes")
+    for _ in range(10):
+        try:
+            await machines.start(APP, machine.id)
+        except AlreadyStarting:
+            break
+        except WrongState:  # it is still being created, or still stopping
+            await asyncio.sleep(1)
+        else:
+            break
+    await machines.wait(APP, machine.id, timeout=60, just_created=True)
 
 
-def create(fly: FlyClient, _: AsyncExitStack) -> Serve:
-    async def serve(user: str) -> None:
-        machine = await fly.machines.create(APP, SANDBOX, name=f"new-{user}")
-        await fly.machines.wait(APP, machine.id, timeout=60, just_created=True)
-
-    return serve
+async def create(scene: Scene, user: str) -> None:
+    machine = await scene.fly.machines.create(APP, SANDBOX, name=f"new-{user}")
+    await scene.fly.machines.wait(APP, machine.id, timeout=60, just_created=True)
 
 
-def ensure(fly: FlyClient, _: AsyncExitStack) -> Serve:
-    return lambda user: fly.machines.ensure_running(APP, user, SANDBOX)
+async def ensure(scene: Scene, user: str) -> None:
+    await scene.fly.machines.ensure_running(APP, user, SANDBOX)
 
 
-def claim(fly: FlyClient, claims: AsyncExitStack) -> Serve:
-    machines = MachinePool(fly, APP, SANDBOX, ready=0, max=len(USERS))
-    return lambda user: claims.enter_async_context(machines.acquire(user))
+async def claim(scene: Scene, user: str) -> None:
+    await scene.claims.enter_async_context(scene.pool.acquire(user))
 
 
 WAYS = (
@@ -85,7 +88,7 @@ def costs() -> Table:
     )
 
 
-async def measured(before: Any, way: Callable[[FlyClient, AsyncExitStack], Serve]) -> dict[str, Figure]:
+async def measured(before: Any, way: Callable[[Scene, str], Awaitable[None]]) -> dict[str, Figure]:
     async with world(APP, boot=(BOOT, BOOT)) as (emulator, fly), AsyncExitStack() as claims:
         if before == "of the user":
             for user in USERS:
@@ -97,11 +100,11 @@ async def measured(before: Any, way: Callable[[FlyClient, AsyncExitStack], Serve
             await pool.reconcile()
         await asyncio.sleep(30)  # all buckets are full again
         counts, clock = emulator.counts(), asyncio.get_running_loop().time
-        serve, began = way(fly, claims), clock()
+        scene, began = Scene(fly, MachinePool(fly, APP, SANDBOX, ready=0, max=len(USERS)), claims), clock()
         seconds: list[float] = []
 
         async def one(user: str) -> None:
-            await serve(user)
+            await way(scene, user)
             seconds.append(clock() - began)
 
         await asyncio.gather(*map(one, USERS))
