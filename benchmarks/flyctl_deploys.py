@@ -7,8 +7,7 @@ cordoned, and no free volume. What the app holds then is printed, with the lease
 selects rows by their names. Exits with 1 if a row came out otherwise.
 
 flyctl itself leaves the canaries of a deploy that is interrupted after their creation: the next deploy keeps and
-updates them, so they are printed, but not wrong. It leases a machine that it creates for `wait_timeout`, and the next
-deploy waits 60 s for such a lease: with the default of 5 minutes that deploy would fail, so here it is 30 s. After a
+updates them, so they are printed, but not wrong. After a
 bluegreen deploy that is interrupted with both sets in service, flyctl refuses the next one and prints the command that
 destroys the old set; that command then runs before another try.
 
@@ -32,6 +31,7 @@ from tempfile import TemporaryDirectory
 
 from attrs import evolve, frozen
 
+from benchmarks.shared.fly_toml import CRON, WORKER, web
 from benchmarks.shared.programs import run
 from benchmarks.shared.served import world
 from flyasync import Emulator, Fault
@@ -47,20 +47,9 @@ POINTS = {
     "immediate": (12, 28, 36, 44),
 }
 AT_ONCE, AT_REST, PATIENCE = 6, {"started", "stopped", "destroyed"}, 20.0
-WEB = """
-app = "web"
-primary_region = "iad"
-deploy = { release_command = "bin/migrate", wait_timeout = "30s" }
 
-[http_service]
-internal_port = 8080
-processes = ["web"]
-checks = [{ path = "/", grace_period = "1s", interval = "2s", timeout = "2s" }]
 
-[processes]
-web = "serve"
-"""
-MOUNT = '[mounts]\nsource = "data"\ndestination = "/data"\nprocesses = ["db"]\n'
+WEB = web('grace_period = "1s", interval = "2s"')
 
 
 @frozen
@@ -74,8 +63,8 @@ class App:
 
 APPS = {
     "one group": App(WEB, Counter(web=2)),
-    "two groups, standby": App(WEB + 'worker = "work"\n', Counter(web=2, worker=2)),
-    "two groups, mount": App(WEB + 'db = "store"\n' + MOUNT, Counter(web=2, db=1), has_mounts=True),
+    "two groups, standby": App(WEB + WORKER, Counter(web=2, worker=2)),
+    "two groups, mount": App(WEB + CRON, Counter(web=2, cron=1), has_mounts=True),
 }
 INTERRUPTED = APPS["two groups, standby"]
 

@@ -26,6 +26,8 @@ from attrs import frozen
 
 from benchmarks.flight import STRATEGIES, ours
 from benchmarks.parts.flight_fleets import NEW, OLD, REGIONS, alive
+from benchmarks.shared import fly_toml
+from benchmarks.shared.fly_toml import CRON, WORKER
 from benchmarks.shared.options import options
 from benchmarks.shared.served import world
 from flyasync import DeployBuilder, Emulator, Fault, FlyClient
@@ -35,22 +37,6 @@ from flyasync.transport.events import Attempt, ClientEvent
 
 OF_A_RUN = dict.fromkeys(("flyasync_creation", "flyasync_launch", "flyasync_replaces"))
 """Which run did it; all else is to be the same."""
-WEB = """
-app = "web"
-primary_region = "iad"
-deploy.release_command = "bin/migrate"
-mounts = { source = "data", destination = "/data", processes = ["cron"] }
-
-[http_service]
-internal_port = 8080
-processes = ["web"]
-checks = [{ path = "/", interval = "5s", timeout = "2s" }]
-
-[processes]
-web = "serve"
-"""
-CRON = WEB + 'cron = "supercronic /crontab"\n'
-WHOLE = CRON + 'worker = "work"\n'
 
 
 @frozen
@@ -81,7 +67,7 @@ def strategies(machines: int) -> Iterator[Case]:
 
 def changes() -> Iterator[Case]:
     """Yield a first deploy, and the changes that an app goes through."""
-    web, cron, whole = (_of(text) for text in (WEB, CRON, WHOLE))
+    web, cron, whole = (_of(fly_toml.web('interval = "5s"') + groups) for groups in ("", CRON, WORKER + CRON))
     v2 = whole.with_image(NEW)
     yield Case("first deploy", None, whole)
     yield Case("first, three regions", None, whole.to_regions(*REGIONS))

@@ -1,6 +1,7 @@
 """The world in which one command runs: an app as flyctl deploys it, with one of everything that a command may need."""
 
 import stat
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,7 @@ force_https = true
     '"args": ["mcp", "proxy", "--url", "https://web.fly.dev/"]}}}',
 }
 """The home of a command, and the directory in which it runs."""
-DEFINITION = {
-    "app": "web",
-    "primary_region": "iad",
-    "build": {"image": "nginx"},
-    "http_service": {"internal_port": 8080, "force_https": True},
-}
+DEFINITION = tomllib.loads(FILES["fly.toml"])
 GUEST = {"cpu_kind": "shared", "cpus": 1, "memory_mb": 256}
 GROUP = {"fly_platform_version": "v2", "fly_process_group": "app"}
 PORTS = [{"port": 80, "handlers": ["http"], "force_https": True}, {"port": 443, "handlers": ["http", "tls"]}]
