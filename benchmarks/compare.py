@@ -23,12 +23,8 @@ from benchmarks.shared.instructions import NotCounted
 from benchmarks.shared.table import Goal, Row, Table, show
 from benchmarks.start import STARTS
 
-SECTIONS = {
-    "session": ("get a machine, 64 times", "the same, 32 at once", "create a machine, 64 times", "list 100, twice"),
-    "decoding": ("read 100 machines", "write 100 machines"),
-    "limiter": ("1,000 permits that are free", "100 permits, 100 wait"),
-}
-"""What the programs of `compare_programs` count, in their order."""
+SECTIONS = ("session", "decoding", "limiter")
+"""The programs of `compare_programs`."""
 COMMANDS = ("from flyasync import FlyClient", "import flyasync", "flyasync --help", "flyasync machines --help")
 """The programs of `start` that are counted."""
 SLOWER = [Goal("x base <= 1.05", "it takes over 5 % more instructions than before")]
@@ -47,7 +43,7 @@ class Tree:
         env = {**os.environ, **settings, "PYTHONDONTWRITEBYTECODE": ""}
         if program in SECTIONS:
             words = ["-m", "benchmarks.parts.compare_programs", program, url]
-            return dict(zip(SECTIONS[program], instructions.sections(words, env, self.root), strict=True))
+            return instructions.sections(words, env, self.root)
         words = ["-c", STARTS[program]]
         # Its sources are compiled first, as an installed package's are.
         subprocess.run([sys.executable, *words], check=False, capture_output=True, env=env, cwd=self.root)  # noqa: S603

@@ -56,10 +56,6 @@ class Scene:
         """How many calls of each have their instructions counted: they do not differ, so few are enough."""
         return max(2 if self.operation == "list" else 128, self.at_once)
 
-    def is_counted(self, name: str) -> bool:
-        """Whether a client's instructions are counted: of httpx with many at once, that would take minutes."""
-        return name != client.HTTPX or self.at_once == 1
-
 
 SCENES = [
     *(Scene("get", at_once, 512, max(64, at_once)) for at_once in (1, 32, 256)),
@@ -107,16 +103,14 @@ def _counts(scene: Scene, url: str, directory: str) -> dict[str, float]:
     """Return the instructions of one call, by client."""
     words = ["-m", "benchmarks.session", scene.operation, str(scene.at_once), url]
     counts = instructions.sections(words, {"PYTHONPATH": ":".join([directory, *sys.path])})
-    return {
-        name: each / scene.counted for name, each in zip(filter(scene.is_counted, client.CLIENTS), counts, strict=True)
-    }
+    return {name: each / scene.counted for name, each in counts.items()}
 
 
 async def _be_counted(scene: Scene, url: str) -> None:
     async with clients(url, scene.operation, scene.at_once) as calls:
         for name, call in calls.items():
-            if scene.is_counted(name):
-                await instructions.section(partial(repeated, call, scene.counted, scene.at_once))
+            if name != client.HTTPX or scene.at_once == 1:  # with many at once, that would take minutes
+                await instructions.section(name, partial(repeated, call, scene.counted, scene.at_once))
 
 
 def table(scene: Scene, taken: Taken, counts: Mapping[str, float]) -> Table:

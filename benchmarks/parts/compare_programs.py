@@ -28,10 +28,10 @@ async def session(url: str) -> None:
     ids = cycle([machine(number)["id"] for number in range(100)])
     config = structure(machine(1)["config"], MachineConfig)
     async with FlyClient("fo1_x", base_url=url, limits=Limits(default=ENDLESS, operations={}, totals={})) as fly:
-        await _count(lambda: fly.machines.get("web", next(ids)), 64)
-        await _count(lambda: fly.machines.get("web", next(ids)), 64, at_once=32)
-        await _count(lambda: fly.machines.create("web", config), 64)
-        await _count(lambda: fly.machines.list("web"), 2)
+        await _count("get a machine, 64 times", lambda: fly.machines.get("web", next(ids)), 64)
+        await _count("the same, 32 at once", lambda: fly.machines.get("web", next(ids)), 64, at_once=32)
+        await _count("create a machine, 64 times", lambda: fly.machines.create("web", config), 64)
+        await _count("list 100, twice", lambda: fly.machines.list("web"), 2)
 
 
 async def decoding() -> None:
@@ -46,18 +46,18 @@ async def decoding() -> None:
         for model in models:
             unstructure(model)
 
-    await section(read)
-    await section(write)
+    await section("read 100 machines", read)
+    await section("write 100 machines", write)
 
 
 async def limiter() -> None:
     """Take permits of one bucket: those that are free one after the other, and then many at once."""
-    await _count(Bucket(ENDLESS).acquire, 1000)
-    await _count(Bucket(Rate(per_second=10, burst=1)).acquire, 100, at_once=100)
+    await _count("1,000 permits that are free", Bucket(ENDLESS).acquire, 1000)
+    await _count("100 permits, 100 wait", Bucket(Rate(per_second=10, burst=1)).acquire, 100, at_once=100)
 
 
-async def _count(call: Callable[[], Awaitable[object]], calls: int, at_once: int = 1) -> None:
-    await section(partial(repeated, call, calls, at_once))
+async def _count(name: str, call: Callable[[], Awaitable[object]], calls: int, at_once: int = 1) -> None:
+    await section(name, partial(repeated, call, calls, at_once))
 
 
 if __name__ == "__main__":

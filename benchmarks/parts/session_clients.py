@@ -43,7 +43,6 @@ RAW, BARE, RAW_JSON = "aiohttp", "aiohttp, bare", "aiohttp + json.loads"
 FLOOR, FLOOR_OBJECTS = "floor", "floor, objects"
 UNDECODED, AS_JSON, MODELS = "flyasync, undecoded", "flyasync, JSON", "flyasync, models"
 HTTPX = "generated for httpx"
-CLIENTS = (RAW, BARE, RAW_JSON, FLOOR, FLOOR_OBJECTS, UNDECODED, AS_JSON, MODELS, HTTPX)
 
 DOCUMENT = Path(__file__).parents[2] / "tests" / "machines.openapi.json"
 PACKAGE = "generated_fly"

@@ -1,7 +1,8 @@
 """Instructions that a program takes, counted by valgrind: unlike its time, they hardly differ from run to run.
 
-A program can mark the sections that are to be counted. It does so with a call that nothing else makes, and at which
-callgrind writes down what it has counted so far. The kernel's work is not counted, other than in CPU time.
+A program can name the sections that are to be counted. It prints their names, and marks their ends by a call that
+nothing else makes, at which callgrind writes down what it has counted so far. The kernel's work is not counted, other
+than in CPU time.
 """
 
 import gc
@@ -27,8 +28,9 @@ def is_possible() -> bool:
     return shutil.which("valgrind") is not None
 
 
-async def section(work: Callable[[], Awaitable[object]]) -> None:
+async def section(name: str, work: Callable[[], Awaitable[object]]) -> None:
     """Have the second of two rounds of work counted, once all is imported, connected and specialized."""
+    print(name)
     await work()
     gc.collect()
     os.getppid()
@@ -36,35 +38,31 @@ async def section(work: Callable[[], Awaitable[object]]) -> None:
     os.getppid()
 
 
-def sections(words: Sequence[str], env: Mapping[str, str] | None = None, directory: Path | None = None) -> list[int]:
-    """Run this Python with `words` in a directory, and count its sections; raise NotCounted when it fails."""
-    return _parts(words, env, directory)[1::2]
+def sections(words: Sequence[str], env: Mapping[str, str], directory: Path | None = None) -> dict[str, int]:
+    """Run this Python with `words` in a directory, and count its sections, by name; raise NotCounted when it fails."""
+    names, parts = _counted(words, env, directory)
+    return dict(zip(names, parts[1::2], strict=True))
 
 
-def whole(words: Sequence[str], env: Mapping[str, str] | None = None, directory: Path | None = None) -> int:
+def whole(words: Sequence[str], env: Mapping[str, str], directory: Path | None = None) -> int:
     """Count a whole program, from its first instruction to its last; raise NotCounted when it fails."""
-    return sum(_parts(words, env, directory))
+    return sum(_counted(words, env, directory)[1])
 
 
-def _parts(words: Sequence[str], env: Mapping[str, str] | None, directory: Path | None) -> list[int]:
+def _counted(words: Sequence[str], env: Mapping[str, str], directory: Path | None) -> tuple[list[str], list[int]]:
+    """Return the lines that it prints, and the instructions of its parts."""
     if not is_possible():
         raise NotCounted(MISSING)
     # Without a seed of their own, the hashes of texts differ from run to run, and with them the work of each dict.
-    environment = {**os.environ, "PYTHONHASHSEED": "0", **(env or {})}
+    env = {**os.environ, "PYTHONHASHSEED": "0", **env}
     with TemporaryDirectory() as counted:
         file = Path(counted, "counted")
         valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={file}", "--dump-before=getppid"]
-        done = subprocess.run(  # noqa: S603 - our own programs
-            [*valgrind, sys.executable, *words],
-            capture_output=True,
-            check=False,
-            text=True,
-            env=environment,
-            cwd=directory,
-        )
+        command = [*valgrind, sys.executable, *words]
+        done = subprocess.run(command, capture_output=True, check=False, text=True, env=env, cwd=directory)  # noqa: S603
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("==")]
             raise NotCounted(lines[-1] if lines else f"it ended with {done.returncode}")
         parts = sorted(file.parent.glob("counted.*"), key=lambda part: int(part.suffix[1:]))
         found = [_COUNTED.search(part.read_text()) for part in parts or [file]]
-        return [int(each[1]) for each in found if each]
+        return done.stdout.splitlines(), [int(each[1]) for each in found if each]

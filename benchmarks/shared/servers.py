@@ -4,7 +4,13 @@ import asyncio
 import signal
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
@@ -12,6 +18,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from attrs import frozen
 
+from benchmarks.shared.children import PATIENCE
 from benchmarks.shared.usage import Gauge
 
 Result = TypeVar("Result")
@@ -51,7 +58,8 @@ def serving(
         yield Server(ours.recv(), Gauge("emulator", process.pid or 0), ours)
     finally:
         ours.close()  # so it ends
-        process.join()
+        process.join(PATIENCE)
+        process.kill()
 
 
 def _serve(pipe: Connection, start: Callable[..., Any], arguments: Iterable[Any], options: Mapping[str, Any]) -> None:
@@ -90,11 +98,9 @@ async def site(app: web.Application) -> AsyncIterator[Site]:
         await runner.cleanup()
 
 
-@contextmanager
-def answering(bodies: Mapping[str, bytes], headers: Mapping[str, str] = JSON) -> Iterator[Server]:
+def answering(bodies: Mapping[str, bytes], headers: Mapping[str, str] = JSON) -> AbstractContextManager[Server]:
     """Answer with these bodies, by method and path such as `GET /v1/apps`, as long as the block lasts."""
-    with serving(_answers, bodies, headers) as server:
-        yield server
+    return serving(_answers, bodies, headers)
 
 
 def _answers(bodies: Mapping[str, bytes], headers: Mapping[str, str]) -> AbstractAsyncContextManager[Site]:

@@ -48,7 +48,7 @@ def test_without_valgrind_it_says_what_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "valgrind, which is not installed: apt-get install valgrind" in refused(capsys, "HEAD")
     with pytest.raises(NotCounted, match="apt-get install valgrind"):
-        instructions.whole(["-c", "pass"])
+        instructions.whole(["-c", "pass"], {})
 
 
 def test_more_than_five_percent_is_missed() -> None:
@@ -80,15 +80,19 @@ def test_the_base_is_checked_out_beside_the_benchmarks_of_this_tree_until_the_en
 
 @counts
 def test_sections_are_counted_on_their_own() -> None:
-    source = "import os\nfor count in (1_000, 10_000):\n os.getppid()\n for _ in range(count): pass\n os.getppid()"
-    few, many = instructions.sections(["-S", "-E", "-c", source])
-    assert 5 < many / few < 15
+    source = (
+        "import os\nfor count in (1_000, 10_000):\n"
+        " print(count)\n os.getppid()\n for _ in range(count): pass\n os.getppid()"
+    )
+    counted = instructions.sections(["-S", "-E", "-c", source], {})
+    assert list(counted) == ["1000", "10000"]
+    assert 5 < counted["10000"] / counted["1000"] < 15
 
 
 @counts
 def test_a_program_that_fails_is_not_counted() -> None:
     with pytest.raises(NotCounted, match="ZeroDivisionError: division by zero"):
-        instructions.whole(["-S", "-E", "-c", "1 / 0"])
+        instructions.whole(["-S", "-E", "-c", "1 / 0"], {})
 
 
 def test_the_programs_that_are_counted_run() -> None:
