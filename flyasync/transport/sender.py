@@ -4,7 +4,7 @@ import asyncio
 import math
 import os
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from functools import cached_property, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -179,7 +179,6 @@ class Sender:
         self._recording = recording
         self._session = session
         self._secrets_of = secrets_of
-        self._redacted = redaction(session.secrets)
         self._buckets = buckets
         self._policy = policy
         self._on_event = on_event
@@ -258,9 +257,13 @@ class Sender:
 
     def redaction(self, request: Request) -> Callable[[str], str]:
         """Return a function that redacts the token and the secrets of `request` in a text."""
-        if request.body is None:
-            return self._redacted
-        return redaction((*self._session.secrets, *self._secrets_of(request.body)))
+        secrets = () if request.body is None else tuple(self._secrets_of(request.body))
+        return redaction((*self._session.secrets, *secrets)) if secrets else self._redacted
+
+    @cached_property
+    def _redacted(self) -> Callable[[str], str]:
+        # Most clients meet no error, and need no pattern of the spellings of their token.
+        return redaction(self._session.secrets)
 
     async def attempt(self, call: _Call) -> Any:
         """Make one attempt: wait for a permit and a slot, exchange, and read the response."""
