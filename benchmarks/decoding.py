@@ -25,7 +25,7 @@ from benchmarks.parts.decoding_documents import UNKNOWN, listed
 from benchmarks.shared.table import Goal, Table, rows
 from benchmarks.shared.timing import alternate, compared
 from flyasync.json_text import ENGINE, PYTHON, Engine, read_json
-from flyasync.models.json.codec import structure, unstructure
+from flyasync.models.json.codec import structure_once, unstructure
 from flyasync.models.machine import Machine
 from flyasync.models.model import Model
 from flyasync.models.types import Autostop, Duration, Timestamp
@@ -74,7 +74,7 @@ def subjects() -> Mapping[str, Subject]:
 def _ours(engine: Engine) -> Subject:
     # Machines are written one after the other, as they are sent: the JSON of one stays in the CPU's cache.
     return Subject(
-        lambda data: structure(read_json(data, engine), tuple[Machine, ...]),
+        lambda data: structure_once(read_json(data, engine), tuple[Machine, ...]),
         lambda machines: b"[%b]" % b",".join([engine.write(unstructure(one)) for one in machines]),
     )
 

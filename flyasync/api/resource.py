@@ -17,7 +17,7 @@ from flyasync.errors import (
     Unanswered,
     Unauthorized,
 )
-from flyasync.models.json.codec import Mismatch, structure
+from flyasync.models.json.codec import Mismatch, structure_once
 from flyasync.transport.request import Flight, Repeat, Request, path
 from flyasync.transport.sender import Sender
 
@@ -159,7 +159,7 @@ class Caller:
 
     def _read(self, request: Request, response: Any, kind: type[T], pick: Callable[[Any], Any] | None) -> T:
         try:
-            return structure(pick(response) if pick else response, kind)
+            return structure_once(pick(response) if pick else response, kind)
         except (Mismatch, TypeError) as error:
             problem = str(error)
         finally:

@@ -18,7 +18,7 @@ from flyasync.models.certificate import Certificate, CertificatePage
 from flyasync.models.config import MachineConfig
 from flyasync.models.guest import Guest
 from flyasync.models.ip_assignment import IPAssignmentList
-from flyasync.models.json.codec import Mismatch, structure, unstructure
+from flyasync.models.json.codec import Mismatch, structure, structure_once, unstructure
 from flyasync.models.lease import Lease
 from flyasync.models.log_line import LogLine
 from flyasync.models.machine import Machine, OrgMachinePage
@@ -343,3 +343,36 @@ def test_threads_that_read_long_lists_at_the_same_time_leave_the_collection_of_g
         read = list(pool.map(lambda _: structure(data, list[Guest]), range(20)))
     assert {len(guests) for guests in read} == {2000}
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("count", [0, 1, 29, 30, 500])
+@pytest.mark.parametrize("kind", [list[Guest], tuple[Guest, ...]])
+def test_a_list_that_is_read_once_gives_the_same_models_and_is_emptied_if_it_is_long(kind: Any, count: int) -> None:
+    def data() -> list[Any]:
+        return [{"cpus": number, "novel": None} for number in range(count)]
+
+    once, models = data(), structure(data(), kind)
+    assert structure_once(once, kind) == models
+    assert unstructure(models) == data()
+    assert once == ([None] * count if count >= 30 else data())
+    assert type(models) is get_origin(kind)
+
+
+@pytest.mark.parametrize("bad", [0, 40, 99])
+def test_a_list_that_is_read_once_has_its_problem_at_the_same_path(bad: int, *, was_on: bool) -> None:
+    data: list[Any] = [{"cpus": 1}] * 100
+    data[bad] = {"cpus": "one"}
+    with pytest.raises(Mismatch) as expected:
+        structure(data, list[Guest])
+    with pytest.raises(Mismatch) as caught:
+        structure_once(data, list[Guest])
+    assert str(caught.value) == str(expected.value)
+    assert str(caught.value).startswith(f"$[{bad}].cpus: ")
+    assert gc.isenabled() is was_on
+
+
+def test_other_values_are_read_once_as_always() -> None:
+    assert structure_once({"cpus": 2}, Guest) == Guest(cpus=2)
+    assert structure_once(None, list[Guest]) == []
+    with pytest.raises(Mismatch, match="expected an object, got list"):
+        structure_once([{}] * 100, Guest)
