@@ -1,22 +1,21 @@
 """The official flyctl, unmodified, deploys to the emulator: `python -m benchmarks.flyctl_deploys --flyctl PATH`.
 
 For each strategy and each app, with the limits on and in real time: a first deploy and a later one; then a later one
-that Ctrl-C (SIGINT) interrupts after so many requests, and the same command again. A deploy
-that nothing interrupts must exit with 0 and leave one image everywhere, each machine running or on standby, none
-cordoned, and no free volume. What the app holds then is printed, with the leases that still run. `--only PATTERN`
-selects rows by their names. Exits with 1 if a row came out otherwise.
+that Ctrl-C (SIGINT) interrupts after so many requests, and the same command again. A deploy that nothing interrupts
+must exit with 0 and leave one image everywhere, each machine running or on standby, none cordoned, and no free volume.
+What the app holds then is printed, with the leases that still run. `--only PATTERN` selects rows by their names. Exits
+with 1 if a row came out otherwise.
 
 flyctl itself leaves the canaries of a deploy that is interrupted after their creation: the next deploy keeps and
-updates them, so they are printed, but not wrong. After a
-bluegreen deploy that is interrupted with both sets in service, flyctl refuses the next one and prints the command that
-destroys the old set; that command then runs before another try.
+updates them, so they are printed, but not wrong. After a bluegreen deploy that is interrupted with both sets in
+service, flyctl refuses the next one and prints the command that destroys the old set; that command then runs before
+another try.
 
 Machines boot faster than at Fly.io, and a create takes half a second: flyctl creates machines one after the other and
 does not repeat a create that the limit refuses, so it relies on the time that Fly.io takes. Leases, limits, checks and
 the waits of flyctl have their real length.
 """
 
-import argparse
 import asyncio
 import os
 import re
@@ -32,6 +31,7 @@ from tempfile import TemporaryDirectory
 from attrs import evolve, frozen
 
 from benchmarks.shared.fly_toml import CRON, WORKER, web
+from benchmarks.shared.options import options
 from benchmarks.shared.programs import run
 from benchmarks.shared.served import world
 from flyasync import Emulator, Fault
@@ -207,16 +207,13 @@ class Sandbox:
 
 async def main() -> int:
     """Print the rows as they come, several at once; return how many are wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.flyctl_deploys")
-    parser.add_argument("--flyctl", type=Path, required=True, help="the flyctl to run")
-    parser.add_argument("--only", default="*", metavar="PATTERN")
-    options, slots = parser.parse_args(), asyncio.Semaphore(AT_ONCE)
+    given, slots = options(__doc__, flyctl=Path, only="*"), asyncio.Semaphore(AT_ONCE)
 
     async def one(row: Row) -> bool:
         async with slots:
-            return await row.deployed(options.flyctl)
+            return await row.deployed(given.flyctl)
 
-    done = await asyncio.gather(*(one(row) for row in rows() if fnmatch(row.name, options.only)))
+    done = await asyncio.gather(*(one(row) for row in rows() if fnmatch(row.name, given.only)))
     print(f"{len(done)} rows, {done.count(False)} wrong")
     return done.count(False)
 

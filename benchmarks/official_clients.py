@@ -9,7 +9,6 @@ Each has the hosts of Fly.io as constants. The emulator serves HTTPS under their
 to it; any other host is refused. Exits with 1 if a client does anything else.
 """
 
-import argparse
 import asyncio
 import os
 import sys
@@ -22,6 +21,7 @@ from tempfile import TemporaryDirectory
 import aiohttp
 from aiohttp import web
 
+from benchmarks.shared.options import options
 from benchmarks.shared.programs import proxied, run
 from benchmarks.shared.servers import site
 from flyasync import Emulator
@@ -157,12 +157,10 @@ async def terraformed(provider: Path) -> bool:
 
 async def main() -> int:
     """Run the clients that are given, one after the other; return how many went wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.official_clients")
-    parser.add_argument("--autoscaler", type=Path, help="the fly-autoscaler to run")
-    parser.add_argument("--terraform-provider", type=Path, help="the terraform-provider-fly to run")
-    options = parser.parse_args()
-    results = [await autoscaled(options.autoscaler, each) for each in ("web-1", "web-*") if options.autoscaler]
-    results += [await terraformed(options.terraform_provider.resolve())] if options.terraform_provider else []
+    given = options(__doc__, autoscaler="", terraform_provider="")
+    results = [await autoscaled(Path(given.autoscaler), each) for each in ("web-1", "web-*") if given.autoscaler]
+    if given.terraform_provider:
+        results.append(await terraformed(Path(given.terraform_provider).absolute()))  # noqa: ASYNC240 - no task waits
     return results.count(False)
 
 

@@ -1,7 +1,8 @@
 """Which commands of flyctl work against the emulator.
 
-    python -m benchmarks.flyctl_commands --flyctl PATH [--only PATTERN] [--jobs N] [--json] [--all]
+    python -m benchmarks.flyctl_commands --flyctl PATH [--only PATTERN] [--jobs N] [--json]
 
+PATTERN chooses commands, such as 'machine *'; N run at a time.
 Each command that `flyctl --help` lists, at every depth, runs once against an emulator of its own with the published
 limits, in a sandbox without a network: an app as flyctl deploys it, a machine that runs and one that is stopped, a
 volume, a Postgres cluster and the rest. The mark of a command follows from its exit code and from what the emulator and
@@ -13,7 +14,6 @@ the sandbox have seen:
 - fails: none of these; `why` is its last line.
 """
 
-import argparse
 import asyncio
 import json
 import re
@@ -31,6 +31,7 @@ from tempfile import TemporaryDirectory
 from attrs import asdict, frozen
 
 from benchmarks.flyctl_commands.stage import furnish, home
+from benchmarks.shared.options import options
 from benchmarks.shared.programs import Ended, proxied, run
 from flyasync import Emulator
 
@@ -61,22 +62,17 @@ class Result:
 
 async def main() -> int:
     """Run the commands and print their table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.flyctl_commands")
-    parser.add_argument("--flyctl", type=Path, required=True, metavar="PATH", help="the binary of flyctl")
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="commands to run, such as 'machine *'")
-    parser.add_argument("--jobs", type=int, default=4, metavar="N", help="commands at a time")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args()
+    given = options(__doc__, flyctl=Path, only="*", jobs=4, json=False)
     with TemporaryDirectory(prefix="flyctl-help-") as directory:
-        names = commands(options.flyctl, home(Path(directory), {}, "http://127.0.0.1:9"))
-    slots = asyncio.Semaphore(options.jobs)
+        names = commands(given.flyctl, home(Path(directory), {}, "http://127.0.0.1:9"))
+    slots = asyncio.Semaphore(given.jobs)
 
     async def one(name: str) -> Result:
         async with slots:
-            return await result(options.flyctl, name)
+            return await result(given.flyctl, name)
 
-    results = await asyncio.gather(*(one(name) for name in names if fnmatch(name, options.only)))
-    if options.json:
+    results = await asyncio.gather(*(one(name) for name in names if fnmatch(name, given.only)))
+    if given.json:
         print(json.dumps([asdict(each) for each in results], indent=1))
         return 0
     width = max(len(each.command) for each in results)

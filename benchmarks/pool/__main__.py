@@ -23,15 +23,14 @@ from contextlib import asynccontextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from attrs import asdict, evolve
-
 from benchmarks.pool.costs import costs
 from benchmarks.pool.seen import APP, Seen, held, lose, twice, watch
-from benchmarks.pool.worker import Order, pool
+from benchmarks.pool.worker import pool
 from benchmarks.shared.children import Child, spawned
 from benchmarks.shared.options import options
 from benchmarks.shared.served import Served, served
 from benchmarks.shared.table import percentile, show
+from flyasync import FlyClient
 from flyasync.pool.events import ClaimSource
 
 MOST = 80
@@ -44,21 +43,20 @@ PROCESSES, CALLS = 4, 50
 
 
 @asynccontextmanager
-async def staged(**options: Any) -> AsyncIterator[tuple[Served, Order]]:
-    """Serve an emulator with an app; yield it, and what all processes have to know."""
+async def staged(**options: Any) -> AsyncIterator[tuple[Served, dict[str, Any]]]:
+    """Serve an emulator with an app; yield it, and the options of all clients."""
     with TemporaryDirectory(prefix="flyasync-pool-") as folder:
         async with served(**options) as server:
-            order = Order(url=server.url, token=server.token, limits=f"file:{folder}/limits", pool=POOL)
-            async with server.client(limits=order.limits) as fly:
+            client: dict[str, Any] = {"token": server.token, "base_url": server.url, "limits": f"file:{folder}/limits"}
+            async with FlyClient(**client) as fly:
                 await fly.apps.create(APP, org_slug="personal")
             await server.ask(watch)
-            yield server, order
+            yield server, client
 
 
-async def run(order: Order, children: list[Child]) -> None:
+async def run(children: list[Child], **order: Any) -> None:
     """Run a process to its end, among these."""
-    words = ("-W", "error", "-m", "benchmarks.pool.worker", json.dumps(asdict(order)))
-    async with spawned("worker", *words) as child:
+    async with spawned("worker", "-W", "error", "-m", "benchmarks.pool.worker", json.dumps(order)) as child:
         children.append(child)
         await child.listen()
 
@@ -71,8 +69,8 @@ def failures(children: list[Child]) -> int:
 async def one_create() -> int:
     """Have processes ask for one machine at once; print the result, and return the number of broken promises."""
     children: list[Child] = []
-    async with staged() as (server, order):
-        await asyncio.gather(*(run(evolve(order, ensure=CALLS), children) for _ in range(PROCESSES)))
+    async with staged() as (server, client):
+        await asyncio.gather(*(run(children, client=client, calls=CALLS) for _ in range(PROCESSES)))
         seen = await server.ask(Seen.of)
     found = {machine for child in children for machines in child.said("ensured") for machine in machines}
     print(
@@ -86,21 +84,20 @@ async def storm(users: int, processes: int, in_flight: int, kills: int) -> int:
     """Serve the users, kill processes, and print the result; return the number of broken promises."""
     children, dice, began = list[Child](), random.Random(1), time.monotonic()
 
-    async def keep(order: Order) -> None:
-        while order.users:
-            await run(order, children)
+    async def keep(users: set[str], share: int) -> None:
+        while users:
+            await run(children, client=client, options=POOL, users=sorted(users), in_flight=share)
             if children[-1].process.returncode and not children[-1].killed_at:
                 await asyncio.sleep(1)
-            served = {user for child in children for user, _ in child.said("released")}
-            order = evolve(order, users=tuple(user for user in order.users if user not in served))
+            users = users.difference(user for child in children for user, _ in child.said("released"))
 
-    async with staged(capacity={"iad": 5}, boot=(0.3, 1.0)) as (server, order):
+    async with staged(capacity={"iad": 5}, boot=(0.3, 1.0)) as (server, client):
         await server.ask(lose, 0.1)
         async with asyncio.TaskGroup() as tasks:
             for number in range(processes):
-                mine = tuple(f"user-{user}" for user in range(number, users, processes))
+                mine = {f"user-{user}" for user in range(number, users, processes)}
                 share = in_flight // processes + (number < in_flight % processes)
-                tasks.create_task(keep(evolve(order, users=mine, in_flight=share)))
+                tasks.create_task(keep(mine, share))
             for _ in range(kills):
                 await asyncio.sleep(1)
                 if alive := [child for child in children if child.is_running]:
@@ -110,7 +107,7 @@ async def storm(users: int, processes: int, in_flight: int, kills: int) -> int:
         await server.ask(lose, 0.0)
         # The leases of the dead expire, and then what a cron job would do.
         await asyncio.sleep(TTL + 1)
-        async with server.client(limits=order.limits) as fly:
+        async with FlyClient(**client) as fly:
             for _ in range(2):
                 await pool(fly, POOL).reconcile()
                 await asyncio.sleep(8)

@@ -8,11 +8,9 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
-
-from attrs import Factory, frozen
 
 from benchmarks.pool.seen import APP
 from benchmarks.shared.children import say
@@ -20,19 +18,6 @@ from flyasync import FlyClient, MachineConfig, MachinePool, PoolExhausted
 from flyasync.pool.events import MachineClaimed, PoolEvent
 
 SANDBOX = MachineConfig(image="sandbox")
-
-
-@frozen(kw_only=True)
-class Order:
-    """What a process is to do: claim machines of a `pool` for `users`, or `ensure` one machine by so many calls."""
-
-    url: str
-    token: str
-    limits: str
-    ensure: int = 0
-    users: tuple[str, ...] = ()
-    in_flight: int = 0
-    pool: Mapping[str, Any] = Factory(dict)
 
 
 def pool(fly: FlyClient, options: Mapping[str, Any], **others: Any) -> MachinePool:
@@ -45,16 +30,18 @@ def observe(event: PoolEvent) -> None:
         say([event.source, event.seconds])
 
 
-async def work(order: Order) -> None:
-    async with FlyClient(order.token, base_url=order.url, limits=order.limits) as fly:
-        if order.ensure:
-            calls = (fly.machines.ensure_running(APP, "user-7", SANDBOX) for _ in range(order.ensure))
-            say(["ensured", *{each.machine.id for each in await asyncio.gather(*calls)}])
-            return
-        users = iter(order.users)
-        async with pool(fly, order.pool, on_event=observe) as machines, asyncio.TaskGroup() as tasks:
-            for _ in range(order.in_flight):
-                tasks.create_task(_serve(machines, users))
+async def ensure(fly: FlyClient, calls: int) -> None:
+    """Ask for one machine by so many calls at once."""
+    results = await asyncio.gather(*(fly.machines.ensure_running(APP, "user-7", SANDBOX) for _ in range(calls)))
+    say(["ensured", *{each.machine.id for each in results}])
+
+
+async def claim(fly: FlyClient, options: Mapping[str, Any], users: Sequence[str], in_flight: int) -> None:
+    """Claim a machine for each user, so many at once."""
+    left = iter(users)
+    async with pool(fly, options, on_event=observe) as machines, asyncio.TaskGroup() as tasks:
+        for _ in range(in_flight):
+            tasks.create_task(_serve(machines, left))
 
 
 async def _serve(machines: MachinePool, users: Iterator[str]) -> None:
@@ -69,5 +56,10 @@ async def _serve(machines: MachinePool, users: Iterator[str]) -> None:
                 is_served = True
 
 
+async def main(client: Mapping[str, Any], **order: Any) -> None:
+    async with FlyClient(**client) as fly:
+        await (ensure(fly, **order) if "calls" in order else claim(fly, **order))
+
+
 if __name__ == "__main__":
-    asyncio.run(work(Order(**json.loads(sys.argv[1]))))
+    asyncio.run(main(**json.loads(sys.argv[1])))

@@ -5,9 +5,16 @@ from typing import Any
 
 
 def options(about: str | None, **defaults: Any) -> argparse.Namespace:
-    """Read an option for each of these names from the command line; it has its default's type, and False is a flag."""
+    """Read an option for each of these names from the command line; it has its default's type, and False is a flag.
+
+    One with a type instead of a default, such as `Path`, must be given.
+    """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in defaults.items():
-        kind: dict[str, Any] = {"action": "store_true"} if default is False else {"type": type(default)}
-        parser.add_argument(f"--{name.replace('_', '-')}", default=default, **kind)
+        kind: dict[str, Any] = {"default": default, "type": type(default)}
+        if default is False:
+            kind = {"action": "store_true"}
+        elif isinstance(default, type):
+            kind = {"type": default, "required": True}
+        parser.add_argument(f"--{name.replace('_', '-')}", **kind)
     return parser.parse_args()
