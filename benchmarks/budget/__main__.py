@@ -37,6 +37,7 @@ from fnmatch import fnmatch
 from benchmarks.budget.runs import AWAY, PUBLISHED, STORM, Case, Run, call, take
 from benchmarks.shared.children import Child, spawned
 from benchmarks.shared.options import options
+from benchmarks.shared.table import Figure
 from flyasync.cli.shared.signals import until_signalled
 
 FORMS = {
@@ -146,9 +147,8 @@ CLIENTS = (
 def groups(seconds: float, processes: int, tasks: int) -> Iterator[list[Case]]:
     """Yield all rows; those in one list, which leave the host idle, run at the same time."""
     for name, backings, trouble, losses in STORMS:
-        least = LONG if losses != 0 and trouble else 0
+        size = (max(seconds, LONG) if trouble and losses != 0 else seconds, processes, tasks)
         for backing in backings.split():
-            size = (max(seconds, least), processes, tasks)
             yield [Case(name, backing, *size, STORM, trouble, losses, is_cut_off=trouble is one_cut_off)]
     half = max(2, processes // 2)
     slow = [
@@ -157,8 +157,7 @@ def groups(seconds: float, processes: int, tasks: int) -> Iterator[list[Case]]:
         for rate in (PUBLISHED["list"], PUBLISHED["get"])
     ]
     for name, backings, trouble, losses in CLIENTS:
-        least = LONG if losses else 0
-        longer = (max(2 * seconds, least), half)
+        longer = (max(2 * seconds, LONG if losses else 0), half)
         slow.extend(Case(name, each, *longer, trouble=trouble, losses=losses) for each in backings.split())
     yield slow
 
@@ -171,12 +170,7 @@ async def show(case: Case, together: asyncio.Barrier) -> int:
         missed = [(row, goal) for row in rows for goal, is_met in row.checked() if not is_met]
         again = attempt < TRIES and missed and all(goal.column in BUSY for _, goal in missed)
         for row in rows:
-            figures = (
-                "-" if (figure := row.figures.get(name)) is None else format(figure, FORMS[name]) for name in FORMS
-            )
-            print(
-                f"{row.name:24}", *(f"{text:>{max(6, len(name))}}" for name, text in zip(FORMS, figures, strict=True))
-            )
+            print(f"{row.name:24}", *(cell(row.figures.get(name), name) for name in FORMS))
         for row, goal in missed:
             fault = f"{goal.text}, but it is {row.figures.get(goal.column)}"
             print("    once more:" if again else "    BROKEN:", fault, goal.why)
@@ -185,6 +179,10 @@ async def show(case: Case, together: asyncio.Barrier) -> int:
             break
         together = asyncio.Barrier(1)
     return len(missed)
+
+
+def cell(figure: Figure, column: str) -> str:
+    return ("-" if figure is None else format(figure, FORMS[column])).rjust(max(6, len(column)))
 
 
 async def main(seconds: float, processes: int, tasks: int, only: str) -> int:

@@ -101,10 +101,8 @@ async def simulate(run: Run, note: Callable[[Mark], None] = lambda _: None) -> "
         Emulator(seed=1, boot=(BOOT, BOOT), latency=LATENCY, retired=()) as emulator,
         FlyClient(emulator.token, base_url=emulator.url, timeout=run.timeouts) as fly,
     ):
-        simulation, marks = (
-            Simulation(run, emulator, base(run.regions, LAUNCH)),
-            {run.apps, *(10**power for power in range(3, 7))},
-        )
+        simulation = Simulation(run, emulator, base(run.regions, LAUNCH))
+        marks = {run.apps, *(10**power for power in range(3, 7))}
         began, cpu, done = asyncio.get_running_loop().time(), time.process_time(), 0
         many = deploy_many(fly, simulation.builder, simulation.names(), at_once=run.at_once)
         async with aclosing(many) as reports:

@@ -36,7 +36,9 @@ from benchmarks.shared.programs import Ended, proxied, run
 from flyasync import Emulator
 
 GIVEN = tomllib.loads(Path(__file__).with_name("arguments.toml").read_text())
-ARGUMENTS = GIVEN["arguments"] | {name: words for words, names in GIVEN["same"].items() for name in names}
+ARGUMENTS: dict[str, str] = GIVEN["arguments"] | {
+    name: words for words, names in GIVEN["same"].items() for name in names
+}
 WORKS, TUNNEL, NOT_SERVED, FAILS = "works", "needs WireGuard or a builder", "not served", "fails"
 LONGEST = 90.0
 """Seconds until a command is ended. A deploy asks a public DNS server for about half of them."""
@@ -107,6 +109,10 @@ def commands(flyctl: Path, environment: Mapping[str, str]) -> list[str]:
     return sorted(found)
 
 
+def arguments(name: str) -> str:
+    return ARGUMENTS.get(name) or ARGUMENTS.get(re.sub(r"^(ssh (?=sftp)|extensions (?=storage))", "", name), "")
+
+
 async def result(flyctl: Path, name: str) -> Result:
     """Run one command in a world and a sandbox of its own."""
     reached: list[str] = []
@@ -120,7 +126,7 @@ async def result(flyctl: Path, name: str) -> Result:
             # Some commands read the macaroon that they were given.
             tokens = dict.fromkeys(("FLY_ACCESS_TOKEN", "FLY_API_TOKEN"), things["header"])
             environment = home(Path(place), emulator.environment() | tokens, proxy)
-            words = [str(flyctl), *name.split(), *shlex.split(ARGUMENTS.get(name, "").format(**things))]
+            words = [str(flyctl), *name.split(), *shlex.split(arguments(name).format(**things))]
             text, seconds = GIVEN["inputs"].get(name, ""), 5.0 if name in SERVERS else LONGEST
             ended = await run(words, Path(place), environment, text, seconds)
             not_served = list(emulator.not_served())
