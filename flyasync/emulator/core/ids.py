@@ -46,7 +46,8 @@ def ulid(random: Random, now: float, *, birth_ms: int = _ULID_BIRTH_MS) -> str:
 
     `now` is in seconds since `birth_ms`, in milliseconds since 1970.
     """
-    return _moment(birth_ms + round(now * 1000)) + _base32(random.getrandbits(80), 16)
+    first, second = divmod(random.getrandbits(80), 1 << 40)
+    return f"{_moment(birth_ms + round(now * 1000))}{_forty(first)}{_forty(second)}"
 
 
 def machine_name(random: Random) -> str:
@@ -62,8 +63,9 @@ def private_ip(random: Random) -> str:
 # Cached, since what happens at once has one time.
 @lru_cache(maxsize=64)
 def _moment(milliseconds: int) -> str:
-    return _base32(milliseconds, 10)
+    return _forty(milliseconds >> 10) + _PAIRS[milliseconds & 1023]
 
 
-def _base32(number: int, length: int) -> str:
-    return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * length - 10, -1, -10)])
+def _forty(bits: int) -> str:
+    """Return forty bits as eight digits."""
+    return f"{_PAIRS[bits >> 30]}{_PAIRS[bits >> 20 & 1023]}{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"

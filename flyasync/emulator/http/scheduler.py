@@ -48,7 +48,8 @@ class Scheduler:
         self._set_timer()
         # Those who wait respond once the change is saved; if that fails, after the next one.
         self._save(self.world)
-        self._wake(self.world.take_changed())
+        if changed := self.world.take_changed():
+            self._wake(changed)
 
     async def changed(self, machine_id: str) -> None:
         """Wait until something changes about a machine."""
@@ -92,7 +93,8 @@ class Scheduler:
     def _set_timer(self) -> None:
         due = self.world.next_due()
         if due is None:
-            self.stop()
+            if self._timer is not None:
+                self.stop()
             return
         at = self._began + (due - self._first) / self._speed
         # Most requests change nothing about what is due next.
