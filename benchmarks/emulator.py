@@ -114,6 +114,10 @@ def _measured(cpu: Callable[[], float], work: Iterable[object]) -> tuple[float, 
     return cpu() - used, passed
 
 
+def _dumped(value: object, number: int) -> tuple[float, float]:
+    return _measured(time.process_time, (json.dumps(value).encode() for _ in range(number)))
+
+
 def measure(*, tiny: bool, mudflaps: Path | None = None) -> Iterator[Table]:
     """Measure each operation in each world."""
     for size in TINY if tiny else SIZES:
@@ -147,7 +151,7 @@ def _filled(server: Server, size: Size) -> World:
 def _table(size: Size, operation: str, worlds: Mapping[str, World], value: object) -> Table:
     number = size.requests[operation]
     measures = {name: partial(world.measured, operation, number) for name, world in worlds.items()}
-    measures[DUMPS] = lambda: _measured(time.process_time, (json.dumps(value).encode() for _ in range(number)))
+    measures[DUMPS] = partial(_dumped, value, number)
     cpu: dict[str, list[float]] = {name: [] for name in measures}
     passed: dict[str, list[float]] = {name: [] for name in measures}
     for name, measured, is_counted in turns(measures, size.rounds):

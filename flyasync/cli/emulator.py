@@ -1,39 +1,27 @@
 """`flyasync emulator`: a local Machines API until Ctrl-C, or for as long as one command runs."""
 
-import asyncio
 import json
-import os
 import shlex
 import sys
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from flyasync.api.client import FlyClient
-from flyasync.cli.emulator_import import WorldCopy, read_world
-from flyasync.cli.shared.client import note_stopping, show_api
 from flyasync.cli.shared.completion import app_names
-from flyasync.cli.shared.exit_codes import OK, CommandFailed
 from flyasync.cli.shared.option_groups import GroupedCommand, OptionGroup, option, titled
 from flyasync.cli.shared.option_types import bounds, capacities, commands, faults, retired, tag_moves, tokens
-from flyasync.cli.shared.output import note
-from flyasync.cli.shared.program import has_terminal, run_program
-from flyasync.cli.shared.signals import run, until_signalled
-from flyasync.emulator.core.accepted_token import AcceptedToken
-from flyasync.emulator.core.faults import Fault
-from flyasync.emulator.core.processes import Output
-from flyasync.emulator.server import Emulator
-from flyasync.emulator.state.codec import WorldError
-from flyasync.emulator.world.ip_assignments import KINDS
 from flyasync.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from flyasync.emulator import AcceptedToken, Fault, Output
+
 _PORT = 4280
+# As the emulator has them, which is not imported for the help.
+ADDRESSES = ("v4", "v6", "shared_v4", "private_v6", "egress_v4", "egress_v6", "egress-pair", "egress_pair")
 
 EPILOG = """\b
 Examples:
@@ -58,13 +46,6 @@ that the emulator does not have, a line at the end names it.
 Exit status: that of COMMAND; 127 if it was not found, 126 if it could not be started. Without COMMAND 0 after Ctrl-C.
 1 if the emulator cannot listen on the port.
 """
-
-CONTROL = (
-    "open {url}/ in a browser, or use {url}/_emulator/: GET log, GET counts, GET or POST or DELETE faults, "
-    "POST capacity, "
-    "GET or POST or DELETE commands, POST host_status, POST crash, POST images, GET or POST world, GET overview, "
-    "GET reach?app=APP, POST request?app=APP, POST reset"
-)
 
 
 def _fish(text: str) -> str:
@@ -128,7 +109,7 @@ class ServerOptions(EmulatorOptions):
         help="Serve HTTPS. The variables then include the file of the certificate authority, the only one that clients "
         "which read it trust. Needs the extra tls.",
     )
-    tokens: tuple[AcceptedToken, ...] = option(
+    tokens: "tuple[AcceptedToken, ...]" = option(
         "--token",
         "tokens",
         metavar="TOKEN",
@@ -166,12 +147,12 @@ class WorldOptions(EmulatorOptions):
     addresses: tuple[str, ...] = option(
         "--address",
         "addresses",
-        type=click.Choice(KINDS),
+        type=click.Choice(ADDRESSES),
         metavar="TYPE",
         multiple=True,
         help="Type of an IP address that each new app gets, such as shared_v4; repeatable. By default it has none.",
     )
-    commands: Mapping[str, Output] = option(
+    commands: "Mapping[str, Output]" = option(
         "--command",
         "commands",
         metavar="JSON",
@@ -290,7 +271,7 @@ class TroubleOptions(EmulatorOptions):
         callback=lambda *given: not given[2],
         help="Do not enforce the published rate limits.",
     )
-    faults: tuple[Fault, ...] = option(
+    faults: "tuple[Fault, ...]" = option(
         "--fault",
         "faults",
         metavar="JSON",
@@ -350,105 +331,14 @@ def command(ctx: click.Context, /, words: tuple[str, ...], **_: object) -> None:
         | DelayOptions.of(ctx.params).arguments()
         | TroubleOptions.of(ctx.params).arguments()
     )
-    with _explained():
-        emulator = Emulator(**arguments)
-    # After the other options have been checked, since this sends requests.
-    if state.imported:
-        copy = read_copy(state.imported)
-        with _explained():
-            emulator = Emulator.from_world(copy.document, **arguments)
+    # Imported here: the help needs neither the emulator nor asyncio.
+    from flyasync.cli.emulator_serving import create, serve, serve_while
+    from flyasync.cli.shared.program import has_terminal, run_program
+    from flyasync.cli.shared.signals import run, until_signalled
+
+    emulator = create(arguments, state.imported)
     if words:
         inside = partial(run_program, words, shares_terminal=has_terminal())
         raise click.exceptions.Exit(run(serve_while(emulator, port, inside, sys.stderr)))
     # Ctrl-C is the way to stop it, so no message is needed.
     run(until_signalled(serve(emulator, port, sys.stdout, sys.stderr, FORMATS[output.form]), lambda _: None))
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except (WorldError, ImportError) as error:
-        raise CommandFailed(str(error)) from error
-    except ValueError as error:
-        raise InvalidInput(str(error)) from error
-
-
-def read_copy(apps: tuple[str, ...]) -> WorldCopy:
-    """Read real apps with the token of the environment, and report what was copied."""
-    copies: list[WorldCopy] = []
-
-    async def read() -> int:
-        async with FlyClient() as fly:
-            show_api(fly)
-            copies.append(await read_world(fly, apps))
-        return OK
-
-    if exit_code := run(until_signalled(read(), note_stopping)):
-        raise click.exceptions.Exit(exit_code)
-    (copy,) = copies
-    note(str(copy))
-    return copy
-
-
-async def start(emulator: Emulator, port: int, err: TextIO) -> None:
-    """Start the emulator, and write its warnings; raises CommandFailed for a port or state file that is in use."""
-    try:
-        await emulator.start()
-    except ValueError as error:
-        raise CommandFailed(str(error)) from error
-    except OSError as error:
-        # The text of asyncio's error is long, and contains the address.
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise CommandFailed(
-            f"cannot listen on port {port}: {reason}; use another --port, or 0 for a free one"
-        ) from error
-    err.writelines(f"flyasync: warning: {text}\n" for text in emulator.warnings)
-    err.flush()
-
-
-async def serve(
-    emulator: Emulator,
-    port: int,
-    out: TextIO,
-    err: TextIO,
-    shown: Callable[[Mapping[str, str]], str] = FORMATS["sh"],
-) -> int:
-    """Print the environment variables, and serve until cancelled; raises CommandFailed for a port in use."""
-    await start(emulator, port, err)
-    try:
-        # A shell can evaluate stdout; all other lines go to stderr.
-        out.write(shown(emulator.environment()))
-        out.flush()
-        err.write(f"flyasync: the emulator is running; Ctrl-C stops it\nflyasync: {CONTROL.format(url=emulator.url)}\n")
-        err.flush()
-        await asyncio.Event().wait()
-    finally:
-        await emulator.stop()
-    return OK
-
-
-async def serve_while(
-    emulator: Emulator, port: int, inside: Callable[[Mapping[str, str]], Awaitable[int]], err: TextIO
-) -> int:
-    """Serve while a program runs with the environment variables, and return its exit code."""
-    await start(emulator, port, err)
-    try:
-        code = await inside(emulator.environment())
-        if missing := emulator.not_served():
-            err.write(f"flyasync: not served by the emulator: {_counted(missing)}\n")
-        refused = Counter[str]()
-        for (action, _), count in emulator.refused_by_limit().items():
-            refused[action] += count
-        if refused:
-            err.write(
-                f"flyasync: refused by the rate limits: {_counted(refused)}; for a program that does not repeat such "
-                "requests, as flyctl does not, use --latency 0.35:0.5 or --no-limits\n"
-            )
-        return code
-    finally:
-        await emulator.stop()
-
-
-def _counted(names: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} ({count} times)" if count > 1 else name for name, count in names.items())

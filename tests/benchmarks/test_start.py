@@ -20,7 +20,7 @@ def test_imports_are_compared_with_aiohttp_and_commands_with_click() -> None:
     assert goals.pop("import flyasync") == ["x import click <= 1"]
     assert goals.pop("from flyasync import FlyClient") == ["x import aiohttp <= 1.2"]
     assert goals.pop("… and its machines") == ["x import aiohttp <= 1.5"]
-    assert len(goals) == 11
+    assert len(goals) == 12
     assert all(name.endswith(" --help") and each == ["x import click <= 2"] for name, each in goals.items())
 
 

@@ -15,9 +15,11 @@ import pytest
 from aiohttp import ClientSession
 
 from flyasync.api.client import FlyClient
-from flyasync.cli.emulator import FORMATS, serve, serve_while
+from flyasync.cli.emulator import ADDRESSES, FORMATS
+from flyasync.cli.emulator_serving import serve, serve_while
 from flyasync.cli.shared.signals import until_signalled
 from flyasync.emulator import Emulator
+from flyasync.emulator.world.ip_assignments import KINDS
 from flyasync.models.config import MachineConfig
 from flyasync.testing import run_virtual
 from tests.cli.driver import flyasync
@@ -34,7 +36,9 @@ class Heard(StringIO):
 
 async def test_it_says_how_to_get_there_and_serves_until_a_signal() -> None:
     out, err = StringIO(), Heard()
-    work = asyncio.ensure_future(until_signalled(serve(Emulator(capacity={"lhr": 0}), 0, out, err), lambda _: None))
+    work = asyncio.ensure_future(
+        until_signalled(serve(Emulator(capacity={"lhr": 0}), 0, out, err, FORMATS["sh"]), lambda _: None)
+    )
     await err.something.wait()
     assert "/_emulator/: GET log, GET counts, GET or POST or DELETE faults, POST capacity" in err.getvalue()
     listed = re.search(r"_emulator/: (.*)", err.getvalue())
@@ -174,7 +178,7 @@ def test_a_command_that_does_not_exist_is_one_clear_line(dashes: tuple[str, ...]
 async def test_it_warns_of_what_it_is_open_to() -> None:
     out, err = StringIO(), Heard()
     emulator = Emulator(host="0.0.0.0", allow_hosts=["emulator.test"])
-    serves = asyncio.ensure_future(serve(emulator, 0, out, err))
+    serves = asyncio.ensure_future(serve(emulator, 0, out, err, FORMATS["sh"]))
     await err.something.wait()
     serves.cancel()
     await asyncio.gather(serves, return_exceptions=True)
@@ -286,3 +290,7 @@ def test_the_state_is_kept_in_a_file(tmp_path: Path, unused_tcp_port: int) -> No
     result = flyasync(*arguments)
     assert result.exit_code == 1
     assert result.stderr == f"flyasync: {state} is not a state file of the emulator: name another file\n"
+
+
+def test_each_type_of_address_that_the_emulator_has_can_be_named() -> None:
+    assert ADDRESSES == KINDS

@@ -95,7 +95,7 @@ class AllowedHosts:
             raise _refused("web pages of another site")
 
     def _serves(self, host: str) -> bool:
-        if host == self.address or host == "localhost" or host in self.names:
+        if host in {self.address, "localhost"} or host in self.names:
             return True
         found, bound = _ip(host), _ip(self.address)
         # A name that is not allowed is refused, whatever it resolves to: a page could choose it.
