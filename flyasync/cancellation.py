@@ -2,13 +2,14 @@
 
 `task.cancel()` cancels a task once, and a second one cuts its cleanup short. A scope of anyio, which Starlette, Prefect
 and MCP use, cancels its tasks in each iteration of the event loop until they have left the scope: without these
-functions, that would cut all cleanup.
+functions, that would cut all cleanup. `AllEnded` waits for thousands of coroutines whose cleanup is finished.
 """
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -78,3 +79,43 @@ def cancelled_once(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P,
             raise
 
     return run
+
+
+class AllEnded(asyncio.Future[None]):
+    """Runs coroutines concurrently, and is done once all have ended, with the first of their exceptions.
+
+    As with `asyncio.gather(…, return_exceptions=True)`, an exception of one does not affect the others. Each
+    cancellation of the caller is passed on to all that still run, and raised when they have ended. But gather refers to
+    every task until the last one ends, and each of them to its coroutine and context: 700 bytes.
+    """
+
+    def __init__(self, coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self._error: BaseException | None = None
+        self._cancellation: tuple[Any] | None = None
+        self._running = dict.fromkeys(map(asyncio.create_task, coroutines))  # a set would not keep their order
+        end, context = self._end, copy_context()  # one of each, not one for each task
+        for task in self._running:
+            task.add_done_callback(end, context=context)
+        if not self._running:
+            self.set_result(None)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Cancel all coroutines that still run."""
+        cancelled = [task.cancel(msg) for task in tuple(self._running)]
+        if any(cancelled):
+            self._cancellation = (msg,)
+        return any(cancelled)
+
+    def _end(self, task: "asyncio.Task[None]") -> None:
+        del self._running[task]
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        self._error = self._error or error
+        if self._running:
+            return
+        if self._cancellation:
+            super().cancel(*self._cancellation)
+        elif self._error:
+            self.set_exception(self._error)
+        else:
+            self.set_result(None)

@@ -1,14 +1,17 @@
 """Scopes of anyio cancel at every await. Virtual time never passes while they do: a wait that they reach never ends."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import Context
 from typing import Any, TypeVarTuple, Unpack
 
 import anyio
 import pytest
 
-from flyasync.cancellation import cancelled_once, ended, finished, unscoped
+from flyasync.cancellation import AllEnded, cancelled_once, ended, finished, unscoped
 from flyasync.testing import VirtualTimeLoop
 
 Ts = TypeVarTuple("Ts")
@@ -180,3 +183,83 @@ def test_the_loop_does_not_spin_while_the_cleanup_runs(use: Callable[[Cleanup], 
         assert isinstance(loop, CountingLoop)
         assert loop.calls < 60
     assert work.ends == ["clean"]
+
+
+async def test_it_is_done_once_all_have_ended_and_keeps_none_that_has() -> None:
+    goes_on, ended = asyncio.Event(), []
+
+    async def one(name: str, wait: asyncio.Event | None) -> None:
+        if wait:
+            await wait.wait()
+        ended.append(name)
+
+    short = one("short", None)
+    kept = weakref.ref(short)
+    work = AllEnded([short, one("long", goes_on)])
+    del short
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert kept() is None
+    assert not work.done()
+    goes_on.set()
+    await work
+    assert ended == ["short", "long"]
+
+
+async def test_nothing_to_do_is_done() -> None:
+    await AllEnded([])
+
+
+async def test_an_error_is_raised_after_the_others_have_ended() -> None:
+    ended = []
+
+    async def fails() -> None:
+        raise ZeroDivisionError
+
+    async def works() -> None:
+        await asyncio.sleep(1)
+        ended.append(True)
+
+    with pytest.raises(ZeroDivisionError):
+        await AllEnded([fails(), works(), fails()])
+    assert ended
+
+
+async def test_one_that_cancels_itself_is_an_error() -> None:
+    async def cancels() -> None:
+        raise asyncio.CancelledError
+
+    work = AllEnded([cancels()])
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert not work.cancelled()
+
+
+async def test_each_cancellation_reaches_all_that_run_and_is_raised_when_they_have_ended() -> None:
+    heard: list[str] = []
+
+    async def one(name: str) -> None:
+        for _ in range(2):
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(100)
+            heard.append(name)
+
+    async def caller() -> None:
+        try:
+            await AllEnded([one("a"), one("b")])
+        finally:
+            heard.append("caller")
+
+    task = asyncio.create_task(caller())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel("once")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert heard == ["a", "b"]
+    assert not task.done()
+    task.cancel("twice")
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert heard == ["a", "b", "a", "b", "caller"]

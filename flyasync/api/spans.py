@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
-from flyasync.transport.events import Began, Ended, Fact, Kind, OnClientEvent, Outlasting, Span, current, notify, within
+from flyasync.transport.events import Began, Ended, Fact, Kind, OnClientEvent, Outlasting, Span, Within, current, notify
 
-__all__ = ["Outlasting", "Span", "Spans"]
+__all__ = ["Outlasting", "Span", "Spans", "Within"]
 
 OnRefusal = Callable[[Outlasting], None]
 
@@ -48,16 +48,16 @@ class Spans:
         # A connection keeps the context that opened it, and with it the span; it must not keep the deploy too.
         span.on_refusal = None
 
-    def within(self, span: Span | None) -> AbstractContextManager[None]:
+    def within(self, span: Span | None) -> Within:
         """Return a context in which all requests belong to `span`, including those of tasks started in it."""
-        return within(span)
+        return Within(span)
 
     @contextmanager
     def over(self, kind: Kind, name: str, **facts: Fact | None) -> Iterator[Span]:
         """Run the block in a new span, which records an error raised in the block."""
         span = self.begin(kind, name, facts)
         try:
-            with within(span):
+            with Within(span):
                 yield span
         except BaseException as error:
             span.error = type(error).__name__

@@ -3,7 +3,7 @@ import pytest
 from benchmarks import growth
 from benchmarks.growth import CPU_RATIO, MEMORY_RATIO, SLOPE, Subject, rows, slope
 from benchmarks.parts.growth_sizes import SUBJECTS as WORKS, Cost, cost
-from benchmarks.shared.table import Spread
+from benchmarks.shared.table import Spread, number
 
 SUBJECT = Subject(name="plan", title="plan", what="machines", sizes=(100, 1000, 10_000), many=1000)
 
@@ -15,13 +15,16 @@ def flat(machines: int) -> Cost:
 def test_it_runs_and_every_goal_has_its_column() -> None:
     (table,) = growth.measure(tiny=True)
     columns = set(table.columns)
-    assert [row.name.split(":")[0] for row in table.rows[::2]] == [subject.title for subject in growth.TINY]
+    *those, during = table.rows
+    assert [row.name.split(":")[0] for row in those[::2]] == [subject.title for subject in growth.TINY]
+    assert [is_measured for _, is_measured in during.checked()]
+    assert 0 < (number(during.figures[growth.KEPT]) or 0) < (number(during.figures[growth.HELD]) or 0)
     assert table.plot is not None
     for row in table.rows:
         assert row.figures.keys() == columns
         assert {goal.column for goal in row.goals} <= columns
         assert isinstance(table.plot.place(row), int)
-        assert isinstance(row.figures[table.plot.column], Spread)
+        assert (row is during) != isinstance(row.figures[table.plot.column], Spread)
 
 
 @pytest.mark.parametrize("subject", growth.SUBJECTS, ids=lambda subject: subject.name)

@@ -31,8 +31,8 @@ from flyasync.transport.events import (
     Paused,
     Queued,
     Span,
+    Within,
     log_event,
-    within,
 )
 from flyasync.transport.ratelimit.buckets import Buckets
 from flyasync.transport.ratelimit.rates import Limits, Rate
@@ -800,7 +800,7 @@ async def test_a_span_hears_what_its_requests_outlast_and_no_other() -> None:
     office = Office(ACTIVE, OK, ACTIVE, OK)
     heard: list[Outlasting] = []
     span = Span("machine", "web-1", on_refusal=heard.append)
-    with within(span):
+    with Within(span):
         await office.sender.send(a_request())
     await office.sender.send(a_request(identifier="m2"))
     assert [(event.identifier, event.span) for event in heard] == [("m1", span)]

@@ -1,8 +1,8 @@
 """Which machines may begin: admission to the whole deploy, and the slots of a lane; no I/O."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Set as AbstractSet
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Set as AbstractSet
+from contextlib import asynccontextmanager
 
 from attrs import define
 
@@ -123,14 +123,6 @@ class StopBarrier:
 
     def __repr__(self) -> str:
         return f"<StopBarrier{' broken' if self._is_broken else ''}: waits for {sorted(self._awaited)}>"
-
-    @contextmanager
-    def one(self, name: str) -> Iterator[None]:
-        """Run the track of one machine as the block; however it ends, the other machines stop waiting for it."""
-        try:
-            yield
-        finally:
-            self.arrive(name, stopped=False)
 
     def arrive(self, name: str, *, stopped: bool) -> None:
         """Record that a machine has reached the barrier, or that its track has ended; only the first call counts."""

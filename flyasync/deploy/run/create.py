@@ -3,8 +3,9 @@
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, Literal, Self
 
 from attrs import define, evolve
 
@@ -21,7 +22,9 @@ from flyasync.deploy.plan.spec import LaneKey
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun
 from flyasync.deploy.run.context import DeployContext
+from flyasync.deploy.run.sharing import sharing
 from flyasync.errors import FlyError, NameTaken, NoCapacity, NotFound, Scope, VolumeInUse, WaitFailed
+from flyasync.models.config import MachineConfig
 from flyasync.models.machine import GONE, Machine
 from flyasync.safe_text import readable
 
@@ -100,20 +103,13 @@ class RegionQueue:
     def __repr__(self) -> str:
         return f"<RegionQueue: {'responded' if self._has_responded else 'no response yet'}, {self._lock!r}>"
 
-    @asynccontextmanager
-    async def turn(self, *, is_urgent: bool) -> AsyncIterator["QueueTurn"]:
-        """Wait until one create may be sent, and hold the queue until its request has left.
+    def front(self) -> Coroutine[Any, Any, Literal[True]]:
+        """Return the coroutine that waits until one create may be sent; the queue is then held until `pass_on`."""
+        return self._lock.acquire()
 
-        A create that `is_urgent` does not wait. When the block ends, the region has responded.
-        """
-        if not is_urgent:
-            await self._lock.acquire()
-        turn = QueueTurn(self, is_held=not is_urgent)
-        try:
-            yield turn
-        finally:
-            self._has_responded = True
-            turn.leave()
+    def respond(self) -> None:
+        """Record that the region has responded to a create."""
+        self._has_responded = True
 
     def pass_on(self) -> bool:
         """Admit the next create if the region has responded before; return whether it was admitted."""
@@ -124,10 +120,20 @@ class RegionQueue:
 
 @define(eq=False)
 class QueueTurn:
-    """The position of one create in the queue of its region."""
+    """The turn of one create in its region: until the end of the block, when the region has responded.
+
+    If `is_held`, it is at the front of the queue, and the next create waits until this one has left.
+    """
 
     _queue: RegionQueue
     is_held: bool
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._queue.respond()
+        self.leave()
 
     def leave(self) -> None:
         """Admit the next create; called when the request has been sent, and again when its response has arrived."""
@@ -141,15 +147,55 @@ class MachineCreator:
         self._context = context
         self._fly = context.fly
         self._spec = context.spec
+        self._sent: dict[str, tuple[MachineConfig, MachineConfig]] = {}  # of each region, as planned and as sent
+        self._made: Machine | None = None  # the latest machine created
         self._full: dict[LaneKey, Refusal] = {}  # by region and group, since groups may differ in size
         self._queues: defaultdict[str, RegionQueue] = defaultdict(RegionQueue)
         self._nearest: dict[str, tuple[str, ...]] = {}
-        self._unsent = 0  # creates that wait in any queue
+        self._turns: dict[MachineRun, tuple[asyncio.Lock | None, QueueTurn | None]] = {}
+        self._unsent: set[MachineRun] = set()  # those whose creates wait in any queue
         self._map = asyncio.Lock()  # so that all machines of a region share one request for the regions with room
         self._first = asyncio.Lock()  # one for all groups, so that deployers contend for the same machine
         # A launch needs no lock: it only adds machines, and the API refuses a second machine of the same name.
         locks = context.plan.locks
         self.unlocked = {group for group in context.plan.groups if not context.leases.holds(locks.get(group))}
+
+    async def line_up(self, run: MachineRun, step: Create, *, is_urgent: bool = False) -> None:
+        """Wait until the create of a run may be sent, which `create` does then; one that `is_urgent` goes first.
+
+        So thousands of machines can wait without the coroutines that send a create: these would take 5 kB each.
+        """
+        if (queue := self._queue(run, step, is_urgent=is_urgent)) is not None:
+            self._context.notify(run, Phase.QUEUED, queue)
+        self._unsent.add(run)
+        digest = None
+        try:
+            digest = await self._context.metadata.turn(step.config.image)
+            # Forking a volume is slow, so it is done before the machine enters the queue.
+            if not (run.source or is_urgent):
+                await self._queues[run.region].front()
+            self._turns[run] = digest, None if run.source else QueueTurn(self._queues[run.region], not is_urgent)
+        except BaseException:
+            self._leave_line(run, digest)
+            raise
+
+    def _leave_line(self, run: MachineRun, digest: asyncio.Lock | None) -> None:
+        """Record that a create is over, or not sent at all."""
+        self._unsent.discard(run)
+        if digest:
+            digest.release()
+
+    async def follows(self, run: MachineRun) -> bool:
+        """Wait while the first machine of a group is created; return whether the create of a run follows another one.
+
+        Raises NotBegunError if the deploy has closed in the meantime.
+        """
+        group = run.desired.group
+        if not run.target.command and group in self.unlocked:
+            async with self._first:
+                if not self._context.admission.admits(run.desired.lane):
+                    raise NotBegunError
+        return run.target.command is not None or group not in self.unlocked
 
     async def create_under_lock(self, run: MachineRun, step: Create) -> None:
         """Create a machine of a group while other deployers are locked out; raises what `create` raises.
@@ -172,10 +218,12 @@ class MachineCreator:
 
     async def create(self, run: MachineRun, step: Create, *, is_urgent: bool = False) -> None:
         """Create the machine of a run, before all others if it `is_urgent`; raises FlyError or NoRoomError."""
-        if (queue := self._queue(run, step, is_urgent=is_urgent)) is not None:
-            self._context.notify(run, Phase.QUEUED, queue)
-        async with self._unsent_create(run) as on_leave, self._context.metadata.in_turn(step.config.image):
-            while refusal := await self._create_in_region(run, step, on_leave, is_urgent=is_urgent):
+        if run not in self._turns:
+            await self.line_up(run, step, is_urgent=is_urgent)
+        digest, turn = self._turns.pop(run)
+        try:
+            while refusal := await self._create_in_region(run, step, turn, is_urgent=is_urgent):
+                turn = None
                 run.refuse(refusal)
                 # The regions to fall back to, in order of preference; a command may run anywhere.
                 fallback, home = self._spec.fallback, run.desired.region
@@ -196,10 +244,12 @@ class MachineCreator:
                     await self._drop_volume(run)
                 run.move(region)
                 self._context.notify(run, Phase.MOVING, str(refusal))
+        finally:
+            self._leave_line(run, digest)
 
     def _queue(self, run: MachineRun, step: Create, *, is_urgent: bool) -> str | None:
         """Return in words what a create has to wait for; None if it can be sent at once."""
-        ahead = 0 if is_urgent else self._unsent
+        ahead = 0 if is_urgent else len(self._unsent)
         seconds = self._fly.machines.once.expected_wait(self._context.app, ahead=ahead)
         # 1. The limiter has no permit for it yet, and may or may not know for how long.
         # 2. Another create goes first: the one that shows the digest of the image, or another one in its region.
@@ -212,40 +262,25 @@ class MachineCreator:
         is_behind = not is_urgent and self._queues[run.region].is_taken
         return f"behind another create in {run.region}" if is_behind else None
 
-    @asynccontextmanager
-    async def _unsent_create(self, run: MachineRun) -> AsyncIterator[Callable[[], None]]:
-        """Count a create as unsent until its request leaves; yield the function to call at that moment."""
-        is_unsent = True
-        self._unsent += 1
-
-        def leave() -> None:
-            nonlocal is_unsent
-            if not is_unsent:
-                return
-            is_unsent = False
-            self._unsent -= 1
-            # A machine that moves is shown as moving until it is created.
-            if run.phase is not Phase.MOVING:
-                self._context.notify(run, Phase.CREATING)
-
-        try:
-            yield leave
-        finally:
-            self._unsent -= is_unsent
-
     async def _create_in_region(
-        self, run: MachineRun, step: Create, on_leave: Callable[[], None], *, is_urgent: bool
+        self, run: MachineRun, step: Create, turn: QueueTurn | None, *, is_urgent: bool
     ) -> Refusal | None:
-        """Create the machine in its current region; return the refusal if the region has no room."""
+        """Create the machine in its current region, whose queue it enters unless it has its `turn` there.
+
+        Returns the refusal if the region has no room.
+        """
         try:
-            # Forking a volume is slow, so it is done before the machine enters the queue.
-            if run.source:
-                await self._ensure_volume(run)
-            async with self._queues[run.region].turn(is_urgent=is_urgent) as turn:
+            if turn is None:
+                if run.source:
+                    await self._ensure_volume(run)
+                if not is_urgent:
+                    await self._queues[run.region].front()
+                turn = QueueTurn(self._queues[run.region], is_held=not is_urgent)
+            with turn:
                 if refusal := self._full.get((run.region, run.desired.group)):
                     return refusal
                 for _ in range(VOLUME_TRIES):
-                    creation = await self._creation(run, step, turn, on_leave, is_urgent=is_urgent)
+                    creation = await self._creation(run, step, turn, is_urgent=is_urgent)
                     try:
                         await self._create_once(run, creation)
                     except NoCapacity as error:
@@ -269,12 +304,15 @@ class MachineCreator:
             return refusal
         raise NoRoomError
 
-    async def _creation(
-        self, run: MachineRun, step: Create, turn: QueueTurn, on_leave: Callable[[], None], *, is_urgent: bool
-    ) -> Creation:
+    async def _creation(self, run: MachineRun, step: Create, turn: QueueTurn, *, is_urgent: bool) -> Creation:
         """Return the creation as planned, with the machine's volume."""
         planned = evolve(step.config, metadata={**(step.config.metadata or {}), **self._spec.origin.marks})
-        config = run.send(self._context.metadata.added_to(planned, is_unverified=run.awaits_proof))
+        planned = self._context.metadata.added_to(planned, is_unverified=run.awaits_proof)
+        # Machines of a region mostly get equal configs, which are kept once; they have the same unknown keys.
+        base, sent = self._sent.get(run.region, (None, None))
+        if base is not step.config or sent != planned:
+            self._sent[run.region] = step.config, planned
+        config = run.send(self._sent[run.region][1])
         if volume_id := await self._ensure_volume(run):
             config = run.send(evolve(config, mounts=[evolve(m, volume=volume_id) for m in step.config.mounts or ()]))
 
@@ -283,7 +321,11 @@ class MachineCreator:
 
         def leave() -> None:
             turn.leave()
-            on_leave()
+            if run in self._unsent:  # it is not a repetition
+                self._unsent.discard(run)
+                # A machine that moves is shown as moving until it is created.
+                if run.phase is not Phase.MOVING:
+                    self._context.notify(run, Phase.CREATING)
 
         options: CreateOptions = {
             "region": run.region,
@@ -350,7 +392,8 @@ class MachineCreator:
             run.doubt(in_doubt=creation.may_have_happened and mine is None)
             if machine := mine or creation.machine:
                 self._context.metadata.learn(machine)
-                run.assign(machine, adopted=mine is not None or creation.adopted)
+                self._made = sharing(machine, self._made) if self._made else machine
+                run.assign(self._made, adopted=mine is not None or creation.adopted)
                 self._context.notify(run, Phase.CREATED)
 
     async def _clear(self, run: MachineRun, leftover: Machine) -> None:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, nullcontext, suppress
 
 from attrs import evolve
 
+from flyasync.cancellation import AllEnded
 from flyasync.deploy.estimate import CreateRate, left
 from flyasync.deploy.plan.duration import Estimate
 from flyasync.deploy.plan.plan import AwaitOthersStopped, Create, Stop, Track, Update
@@ -29,6 +30,10 @@ from flyasync.models.machine import Machine
 
 GIVING_BACK = 30.0
 """Seconds that a cancelled deploy may take to return a machine to its former state."""
+
+# One for all machines, since thousands of them may wait inside.
+_NO_LEASE = nullcontext()
+_UNLIMITED = nullcontext(Slot())
 
 
 class NotAllStopped(FlyError):
@@ -84,11 +89,7 @@ class PlanExecutor:
                     for lane in stage.lanes
                 }
                 tracks = decisions.in_order(stage, unlocked=self._steps.creator.unlocked)
-                # Without return_exceptions, gather would return at the first exception, while other tracks still run.
-                ends = await asyncio.gather(
-                    *(self._run_track(track, lanes[track.machine.lane]) for track in tracks), return_exceptions=True
-                )
-                raise_any(ends)
+                await AllEnded(self._run_track(track, lanes[track.machine.lane]) for track in tracks)
 
     async def _allocate_addresses(self) -> None:
         """Allocate the addresses of the app's first deploy; without them, its machines run, but are not reachable."""
@@ -134,13 +135,13 @@ class PlanExecutor:
     async def _run_track(self, track: Track, lane: LaneRun) -> None:
         context, admission = self.context, self.context.admission
         key, run = track.machine.lane, self.runs[track.machine.name]
-        with self._spans.track(track.machine), lane.barrier.one(track.machine.name):
+        try:
             # Slot: the number of serving machines of a lane that are unavailable at once is limited.
             slots = lane.slots if track.takes_slot else None
             if lane.slots and decisions.may_have_woken(track):
                 machine = await self.final_check.fetch(track.machine_id or "")
                 slots = lane.slots if isinstance(machine, Machine) and machine.state not in RESTING else slots
-            async with slots.one() if slots else nullcontext(Slot()) as slot:
+            async with slots.one() if slots else _UNLIMITED as slot:
                 # Recheck: a version may fail late, so all machines changed so far must be well before another begins.
                 # A lane that relies on other machines checks those itself.
                 if self._rechecks and slot.is_free and admission.admits(key) and not lane.relies_on_others:
@@ -155,6 +156,9 @@ class PlanExecutor:
                         await self._take_steps(track, run, lane)
                 if run.error is not None:
                     slot.lose()
+        finally:
+            lane.barrier.arrive(track.machine.name, stopped=False)
+            self._spans.end_track(track.machine)
 
     async def _take_steps(self, track: Track, run: MachineRun, lane: LaneRun) -> None:
         context, steps = self.context, self._steps
@@ -176,12 +180,15 @@ class PlanExecutor:
                         others = decisions.staying(self.runs, track.machine.lane)
                         await asyncio.gather(*map(steps.verifier.see_up, others))
                         lane.rely()
-            async with context.leases.holding(decisions.needs_lease(track, run, context.plan)):
+            leased = decisions.needs_lease(track, run, context.plan)
+            async with context.leases.holding(leased) if leased else _NO_LEASE:
                 for step in track.steps:
                     if isinstance(step, AwaitOthersStopped):
                         await self._await_others_stopped(track, run, lane)
-                    else:
-                        await steps.take(run, step)
+                        continue
+                    if isinstance(step, Create) and await steps.creator.follows(run):
+                        await steps.creator.line_up(run, step)
+                    await steps.take(run, step)
                     done += 1
                     run.step_done()
                     context.journal.stepped(run, step)
@@ -221,19 +228,22 @@ class PlanExecutor:
         """Destroy the machines that this plan created and the volumes created for them, and no others."""
         made = decisions.made_here(self.runs)
         with closing(DeploySpans(self.context, (run.desired for run in made), is_rollback=True)) as spans:
-            raise_any(await asyncio.gather(*(self._destroy(run, spans) for run in made), return_exceptions=True))
+            await AllEnded(self._destroy(run, spans) for run in made)
 
     async def _destroy(self, run: MachineRun, spans: DeploySpans) -> None:
-        with spans.track(run.desired), spans.machine(run):
-            try:
-                if run.machine and not run.adopted:
-                    await self._steps.retirement.delete(run.machine_id)
-                await self._delete_volumes(run)
-            except FlyError as error:
-                run.fail(error)
-            else:
-                if run.machine:
-                    self.context.notify(run, Phase.DESTROYED)
+        try:
+            with spans.machine(run):
+                try:
+                    if run.machine and not run.adopted:
+                        await self._steps.retirement.delete(run.machine_id)
+                    await self._delete_volumes(run)
+                except FlyError as error:
+                    run.fail(error)
+                else:
+                    if run.machine:
+                        self.context.notify(run, Phase.DESTROYED)
+        finally:
+            spans.end_track(run.desired)
 
     async def release_volumes(self, runs: Sequence[MachineRun]) -> bool:
         """Delete the volumes created for machines that turned out to exist; return whether all are deleted."""
@@ -285,10 +295,3 @@ class PlanExecutor:
         context = self.context
         drains = context.admission.is_closed
         return left(context.plan, self.runs, context.now(), CreateRate.of(context.fly), self.timings, drains=drains)
-
-
-def raise_any(ends: Iterable[BaseException | None]) -> None:
-    """Raise the first exception in the results of a gather that has returned exceptions."""
-    for end in ends:
-        if end is not None:
-            raise end

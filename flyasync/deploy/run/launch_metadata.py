@@ -49,16 +49,21 @@ class LaunchMetadata:
         """Whether another machine is being created or updated with this tag, and its digest is awaited."""
         return image is not None and image not in self._digests and image in self._locks and self._locks[image].locked()
 
+    async def turn(self, image: str | None) -> asyncio.Lock | None:
+        """Wait while another machine is to show the digest of this tag; return the lock to release if none has."""
+        if not image or digest_of(image) is not None or image in self._digests:
+            return None
+        lock = self._locks[image]
+        await lock.acquire()
+        if image not in self._digests:
+            return lock
+        lock.release()  # another machine has shown it in the meantime
+        return None
+
     @asynccontextmanager
     async def in_turn(self, image: str | None) -> AsyncIterator[None]:
         """Serialize machines whose tag has an unknown digest, until a response has shown the digest."""
-        lock = None
-        if image and digest_of(image) is None and image not in self._digests:
-            lock = self._locks[image]
-            await lock.acquire()
-            if image in self._digests:  # another machine has shown it in the meantime
-                lock.release()
-                lock = None
+        lock = await self.turn(image)
         try:
             yield
         finally:

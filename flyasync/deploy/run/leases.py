@@ -170,14 +170,11 @@ class DeployLeases:
             await asyncio.sleep(PAUSE)
 
     @asynccontextmanager
-    async def holding(self, machine_id: str | None) -> AsyncIterator[None]:
-        """Hold the lease on a machine for the block, unless `machine_id` is None; raises what `acquire` raises.
+    async def holding(self, machine_id: str) -> AsyncIterator[None]:
+        """Hold the lease on a machine for the block; raises what `acquire` raises.
 
         The locking lease is kept after the block. A failed release is ignored, since the lease expires by itself.
         """
-        if machine_id is None:
-            yield
-            return
         await self.acquire(machine_id)
         try:
             yield

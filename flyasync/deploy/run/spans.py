@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from flyasync.api.client import FlyClient
-from flyasync.api.spans import Outlasting, Span
+from flyasync.api.spans import Outlasting, Span, Within
 from flyasync.deploy.plan.spec import DeploySpec, DesiredMachine
 from flyasync.deploy.reporting.report import DeployReport
 from flyasync.deploy.reporting.run_state import MachineRun
@@ -50,59 +50,34 @@ class DeploySpans:
         self._facts = {"rollback": True} if is_rollback or context.is_rollback else {}
         self._regions: dict[str, Span] = {}
         self._machines: dict[str, Span] = {}
+        self._on_refusal = partial(_report, context)  # one for all machines
         tracks = tuple(machines)
         self._tracks_of_machine = Counter(each.name for each in tracks)
         self._tracks_in_region = Counter(each.region for each in tracks)
 
-    @contextmanager
-    def track(self, machine: DesiredMachine) -> Iterator[None]:
+    def end_track(self, machine: DesiredMachine) -> None:
         """Count one track of a machine, carried out or not.
 
         The machine's span ends after the last of its tracks, and the region's span after the last track in it.
         """
-        try:
-            yield
-        finally:
-            self._tracks_of_machine[machine.name] -= 1
-            self._tracks_in_region[machine.region] -= 1
-            if not self._tracks_of_machine[machine.name] and (span := self._machines.pop(machine.name, None)):
-                self._spans.end(span)
-            if not self._tracks_in_region[machine.region] and (span := self._regions.pop(machine.region, None)):
-                self._spans.end(span)
+        self._tracks_of_machine[machine.name] -= 1
+        self._tracks_in_region[machine.region] -= 1
+        if not self._tracks_of_machine[machine.name] and (span := self._machines.pop(machine.name, None)):
+            self._spans.end(span)
+        if not self._tracks_in_region[machine.region] and (span := self._regions.pop(machine.region, None)):
+            self._spans.end(span)
 
-    @contextmanager
-    def machine(self, run: MachineRun) -> Iterator[None]:
+    def machine(self, run: MachineRun) -> "MachineSpan":
         """Make the machine's span the parent of the requests in the block; its own parent is the region's span."""
-        desired, before = run.desired, run.error
+        desired = run.desired
         if desired.region not in self._regions:
             self._regions[desired.region] = self._spans.begin("region", desired.region, self._facts)
         if desired.name not in self._machines:
             with self._spans.within(self._regions[desired.region]):
-                report = partial(self._report, run)
                 self._machines[desired.name] = self._spans.begin(
-                    "machine", desired.name, self._facts, on_refusal=report
+                    "machine", desired.name, self._facts, on_refusal=self._on_refusal
                 )
-        span = self._machines[desired.name]
-        error: BaseException | None = None
-        try:
-            with self._spans.within(span):
-                yield
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            moved_to = {"moved_to": run.region} if run.region != desired.region else {}
-            span.learn(
-                machine_id=run.machine.id if run.machine else None,
-                **({"phase": run.phase.value} if run.phase else {}),
-                **moved_to,
-            )
-            # The region's span fails with the first of its machines.
-            error = run.error if run.error is not before and run.error is not None else error
-            if error is not None:
-                span.fail(type(error).__name__)
-                if span.parent and span.parent.error is None:
-                    span.parent.fail(type(error).__name__)
+        return MachineSpan(self._machines[desired.name], run)
 
     def close(self) -> None:
         """End the spans that are still open: no track follows."""
@@ -110,8 +85,37 @@ class DeploySpans:
             while spans:
                 self._spans.end(spans.popitem()[1])
 
-    def _report(self, run: MachineRun, refusal: Outlasting) -> None:
-        """Report a temporary refusal that a machine's request is retried for."""
-        if run.phase and refusal.times == 1:
-            words = " ".join(readable(refusal.message).split())
-            self._context.notify(run, run.phase, f"{words}; retried for up to {refusal.within:.0f} s")
+
+def _report(context: DeployContext, refusal: Outlasting) -> None:
+    """Report a temporary refusal that a machine's request is retried for."""
+    assert refusal.span is not None  # noqa: S101 - it is the machine's
+    run = context.runs[refusal.span.name]
+    if run.phase and refusal.times == 1:
+        words = " ".join(readable(refusal.message).split())
+        context.notify(run, run.phase, f"{words}; retried for up to {refusal.within:.0f} s")
+
+
+class MachineSpan(Within):
+    """The block of a track, whose requests belong to the span of its machine; the span learns how the block ended."""
+
+    __slots__ = ("_error", "_machine_span", "_run")
+
+    def __init__(self, span: Span, run: MachineRun) -> None:
+        super().__init__(span)
+        self._machine_span, self._run, self._error = span, run, run.error
+
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        super().__exit__(kind, *raised)
+        span, run = self._machine_span, self._run
+        moved_to = {"moved_to": run.region} if run.region != run.desired.region else {}
+        span.learn(
+            machine_id=run.machine.id if run.machine else None,
+            **({"phase": run.phase.value} if run.phase else {}),
+            **moved_to,
+        )
+        # The region's span fails with the first of its machines.
+        error = type(run.error) if run.error is not self._error and run.error is not None else kind
+        if error is not None:
+            span.fail(error.__name__)
+            if span.parent and span.parent.error is None:
+                span.parent.fail(error.__name__)
