@@ -1,19 +1,21 @@
 """What one size of one subject costs, in a process of its own: `python -m benchmarks.parts.growth_sizes SUBJECT SIZE`.
 
-It prints one line of JSON: how many machines there were, the seconds of CPU, the bytes of memory at their peak, and
-those that are kept at the end, each without the little that a first run of the same at size 10 takes.
+It prints one line of JSON, `Cost`, each figure without the little that a first run of the same at size 10 takes.
 
 - `plan SIZE` is a group of SIZE machines that gets a new image: what to do with each, how long that takes, and the
-  report when it is done. No network; machines are made up beforehand, which costs no CPU here, but memory.
-- `deploy SIZE` makes SIZE machines in one app, in virtual time, from the first list to the report. What is kept is the
-  report, and what the client still holds then.
+  report when it is done. No network; machines are made up beforehand, which costs no CPU here, but memory. `uncollected
+  SIZE` is the same without garbage collection.
+- `deploy SIZE` makes SIZE machines in one app, in virtual time, from the first list to the report; `held SIZE` does so
+  too, and looks 20 times, between two requests, at all objects that the client and the deploying task refer to: the
+  machines and configs, the tasks with their coroutines and futures, the events, the report.
 - `apps SIZE` makes SIZE apps of a machine each, 100 apps at once, by one client in virtual time. What is done is
   forgotten by the emulator.
 
 Deploys keep to the published limits: one create a second for each app. The emulator works in the same process, so its
-CPU and its memory are in the figures of the last two.
+CPU and its memory are in the figures of the last three, but not in what is held and kept.
 """
 
+import asyncio
 import gc
 import json
 import sys
@@ -25,11 +27,10 @@ from attrs import asdict, evolve, frozen
 
 from benchmarks.fleet.simulation import Run as Simulation, simulate
 from benchmarks.shared.usage import reachable
-from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, Machine
+from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, Machine, MachineConfig
 from flyasync.deploy.estimate import CreateRate, estimate
 from flyasync.deploy.plan.fleet import Fleet
 from flyasync.deploy.plan.image_digest import plan as decided
-from flyasync.deploy.plan.plan import Plan
 from flyasync.deploy.plan.spec import HOME, DeploySpec
 from flyasync.deploy.reporting.phase import Phase
 from flyasync.deploy.reporting.run_state import MachineRun, Observation
@@ -41,16 +42,27 @@ from flyasync.transport.session import Timeouts
 
 AT_ONCE = 100
 WARM_UP = 10
+LOOKS = 20
+
+
+@frozen(kw_only=True)
+class Spent:
+    """Seconds of CPU, and the bytes that are kept at the end, and were held at most before, as far as measured."""
+
+    cpu: float
+    kept: int | None = None
+    held: int | None = None
 
 
 @frozen
 class Cost:
-    """What so many machines took: seconds of CPU, bytes of memory at the peak, and those that are kept if measured."""
+    """What so many machines took: seconds of CPU, and bytes of memory at the peak; see `Spent` for the others."""
 
     machines: int
     cpu: float
     memory: int
     kept: int | None = None
+    held: int | None = None
 
 
 def cost(subject: str, size: int) -> Cost:
@@ -59,8 +71,8 @@ def cost(subject: str, size: int) -> Cost:
     work(min(size, WARM_UP))
     gc.collect()
     before = _status("VmRSS")
-    cpu, kept = work(size)
-    return Cost(size, cpu, max(0, _status("VmHWM") - before), kept)
+    spent = work(size)
+    return Cost(size, memory=max(0, _status("VmHWM") - before), **asdict(spent))
 
 
 def _status(name: str) -> int:
@@ -69,75 +81,65 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
-# A decision
-
-
-Spent = tuple[float, int | None]
-"""Seconds of CPU, and the bytes that are kept."""
+def _counts(machines: int) -> dict[str, int]:
+    """Spread so many machines over all regions."""
+    regions = CODES[:machines]
+    return {region: len(range(place, machines, len(regions))) for place, region in enumerate(regions)}
 
 
 def plan(machines: int) -> Spent:
     """Decide about so many machines, and report them done."""
-    old, new = (_wanted(image, machines) for image in ("nginx:1", "nginx:2"))
-    before = tuple(_there(old, machines))
-    after = tuple(_updated(new, before))
+    old, new = (_spec(image, machines) for image in ("nginx:1", "nginx:2"))
+    before = tuple(_made_up(old, machines))
+    after = {each.id: evolve(each, config=_placed(new, each.region)) for each in before}
     began = time.process_time()
     made = decided(new, Fleet(new.app, before))
     estimate(made, CreateRate(usable=2, per_second=1), Timings.of(made.before, made.group))
-    report = DeployReport.of(new, _done(made, after), seconds=1.0, strategy="rolling")
+    runs = tuple(
+        MachineRun(
+            desired=track.machine,
+            region=track.machine.region,
+            config=track.config,
+            machine=after[track.machine_id or ""],
+            phase=Phase.STARTED,
+            taken=len(track.steps),
+            adopted=True,
+            ready_after=1.0,
+        )
+        for track in made.tracks
+    )
+    observed = Observation(runs=runs, seen=tuple(after.values()))
+    report = DeployReport.of(new, observed, seconds=1.0, strategy="rolling")
     shown = str(report)
     cpu = time.process_time() - began
     assert report.ok, shown[:1000]
     assert made.updates == machines
-    return cpu, None
+    return Spent(cpu=cpu)
 
 
-def _wanted(image: str, machines: int) -> DeploySpec:
-    regions = CODES[:machines]
-    made = DeployBuilder("web").to_regions(*regions).with_image(image).with_env({"A": "1"}).with_launch(image[-1])
+def uncollected(machines: int) -> Spent:
+    """Do the same without garbage collection: what remains is no matter of how many objects there are."""
+    gc.disable()
+    return plan(machines)
+
+
+def _spec(image: str, machines: int) -> DeploySpec:
+    made = DeployBuilder("web").to_regions(*CODES).with_image(image).with_env({"A": "1"}).with_launch(image[-1])
     # The builder refuses more than 1,000 in a region, which is more than anybody has; the plan does not care.
-    counts = {region: len(range(place, machines, len(regions))) for place, region in enumerate(regions)}
-    return evolve(made.rolling().smoke_check(0).deployment(), counts=counts)
+    return evolve(made.rolling().smoke_check(0).deployment(), counts=_counts(machines))
 
 
-def _there(spec: DeploySpec, machines: int) -> Iterator[Machine]:
+def _placed(spec: DeploySpec, region: str) -> MachineConfig:
+    return evolve(spec.tagged, metadata={**(spec.tagged.metadata or {}), HOME: region})
+
+
+def _made_up(spec: DeploySpec, machines: int) -> Iterator[Machine]:
     """Make up the machines of a deployment, each with a config of its own, as a list from the API has them."""
-    shown, tagged = mock_machine(), spec.tagged
+    shown, regions = mock_machine(), spec.regions
     for number in range(machines):
-        region = spec.regions[number % len(spec.regions)]
-        name = f"app-{region}-{number // len(spec.regions) + 1}"
-        config = evolve(tagged, metadata={**(tagged.metadata or {}), HOME: region})
-        yield evolve(shown, id=f"{number:014x}", name=name, region=region, config=config)
-
-
-def _updated(spec: DeploySpec, before: tuple[Machine, ...]) -> Iterator[Machine]:
-    """Make up what the last look shows."""
-    tagged = spec.tagged
-    configs = {code: evolve(tagged, metadata={**(tagged.metadata or {}), HOME: code}) for code in spec.regions}
-    return (evolve(machine, config=configs[machine.region]) for machine in before)
-
-
-def _done(made: Plan, after: tuple[Machine, ...]) -> Observation:
-    there = {machine.id: machine for machine in after}
-    return Observation(
-        runs=tuple(
-            MachineRun(
-                desired=track.machine,
-                region=track.machine.region,
-                config=track.config,
-                machine=there[track.machine_id or ""],
-                phase=Phase.STARTED,
-                taken=len(track.steps),
-                adopted=True,
-                ready_after=1.0,
-            )
-            for track in made.tracks
-        ),
-        seen=after,
-    )
-
-
-# Deploys
+        region = regions[number % len(regions)]
+        name = f"app-{region}-{number // len(regions) + 1}"
+        yield evolve(shown, id=f"{number:014x}", name=name, region=region, config=_placed(spec, region))
 
 
 def deploy(machines: int) -> Spent:
@@ -145,22 +147,31 @@ def deploy(machines: int) -> Spent:
     return run_virtual(_deploy(machines))
 
 
-async def _deploy(machines: int) -> Spent:
-    regions = CODES[:machines]
+def held(machines: int) -> Spent:
+    """Make them, and look at what is held meanwhile."""
+    return run_virtual(_deploy(machines, looks=LOOKS))
+
+
+async def _deploy(machines: int, looks: int = 0) -> Spent:
+    counts = _counts(machines)
     async with (
         Emulator(seed=1, boot=(2.0, 2.0), retired=()) as emulator,
         FlyClient(emulator.token, base_url=emulator.url, timeout=Timeouts(calls=machines, polls=2 * machines)) as fly,
     ):
         emulated.create(emulator.world, "web", org_slug="personal", network="")
-        counts = {region: len(range(place, machines, len(regions))) for place, region in enumerate(regions)}
-        base = DeployBuilder("web").to_regions(*regions).count(**counts).with_image("nginx").require("all")
+        base = DeployBuilder("web").to_regions(*counts).count(**counts).with_image("nginx").require("all")
         before = reachable(fly)
         began = time.process_time()
-        report = await base.execute(fly)
+        deploying = asyncio.create_task(base.execute(fly))
+        seen = []
+        for look in range(looks):
+            await asyncio.sleep(machines / looks if look else 5.0)  # a create a second: from the first to the last
+            seen.append(reachable(fly, deploying) - before)
+        report = await deploying
         cpu = time.process_time() - began
         assert report.ok, str(report)[:1000]
         assert len(report.running) == machines
-        return cpu, reachable(fly, report) - before
+        return Spent(cpu=cpu, kept=reachable(fly, report) - before, held=max(seen, default=None))
 
 
 def apps(count: int) -> Spent:
@@ -169,10 +180,12 @@ def apps(count: int) -> Spent:
     seen = run_virtual(simulate(Simulation(apps=count, at_once=min(count, AT_ONCE), machines=1)))
     assert not seen.wrong, seen.wrong[:10]
     assert not seen.limited, seen.limited
-    return time.process_time() - began, None
+    return Spent(cpu=time.process_time() - began)
 
 
-SUBJECTS: Mapping[str, Callable[[int], Spent]] = {"plan": plan, "deploy": deploy, "apps": apps}
+SUBJECTS: Mapping[str, Callable[[int], Spent]] = {
+    work.__name__: work for work in (plan, uncollected, deploy, held, apps)
+}
 
 
 if __name__ == "__main__":
