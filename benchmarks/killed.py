@@ -14,7 +14,7 @@ machines, worker one and a standby, and cron one with a volume.
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -35,6 +35,8 @@ from flyasync.emulator.world.volumes import is_gone
 from flyasync.testing import run_virtual
 from flyasync.transport.events import Attempt, ClientEvent
 
+World = Mapping[str, Any]
+OPTIONS: dict[str, Any] = {"seed": 7, "latency": (0.02, 0.1), "limits": False}
 OF_A_RUN = dict.fromkeys(("flyasync_creation", "flyasync_launch", "flyasync_replaces"))
 """Which run did it; all else is to be the same."""
 
@@ -86,17 +88,23 @@ def _of(text: str) -> DeployBuilder:
         return DeployBuilder.from_fly_toml(path, image=OLD).smoke_check(2)
 
 
-async def flown(case: Case, after: int | None = None) -> End:
-    """Deploy in a world that is the same each time; if killed `after` so many requests, another deploys to the end."""
-    async with world(seed=7, latency=(0.02, 0.1), limits=False) as (emulator, fly):
+async def begun(case: Case) -> World:
+    """Return the world that the deploy finds, the same each time."""
+    async with world(**OPTIONS) as (emulator, fly):
         if case.before:
             report = await case.before.with_launch("v1").execute(fly)
             assert report.ok, str(report)
+        return emulator.dump()
+
+
+async def flown(start: World, wanted: DeployBuilder, after: int | None = None) -> End:
+    """Deploy in this world; if killed `after` so many requests, another deploys to the end."""
+    async with Emulator.from_world(start, **OPTIONS) as emulator:
         if after:
-            await _killed(emulator, case.wanted.with_launch("v2"), after)
+            await _killed(emulator, wanted.with_launch("v2"), after)
         begun, left = len(emulator.log), sorted(_fleet(emulator))
-        async with FlyClient(emulator.token, base_url=emulator.url) as other:
-            report = await case.wanted.with_launch("v2-again" if after else "v2").execute(other)
+        async with FlyClient(emulator.token, base_url=emulator.url) as fly:
+            report = await wanted.with_launch("v2-again" if after else "v2").execute(fly)
         requests = len(emulator.log) - begun
         await asyncio.sleep(5)  # what is being destroyed is gone then
         return End(report.ok, requests, sorted(_fleet(emulator)), left)
@@ -147,10 +155,12 @@ def main(cases: Iterable[Case], every: int, map_: Callable[..., Any]) -> int:
     """Print a row for each case; return the number of runs that came out otherwise."""
     wrong = 0
     for case in cases:
-        whole = _run(case)
+        start = run_virtual(begun(case))
+        run = partial(_run, start, case.wanted)
+        whole = run()
         assert whole.ok, f"{case.name} fails undisturbed"
         points = range(1, whole.requests + 1, every)
-        ends = list(map_(partial(_run, case), points))
+        ends = list(map_(run, points))
         others = [point for point, end in zip(points, ends, strict=True) if not end.ok or end.fleet != whole.fleet]
         wrong += len(others)
         midway = sum(end.left not in (whole.left, whole.fleet) for end in ends)
@@ -163,8 +173,8 @@ def main(cases: Iterable[Case], every: int, map_: Callable[..., Any]) -> int:
     return wrong
 
 
-def _run(case: Case, after: int | None = None) -> End:
-    return run_virtual(flown(case, after))
+def _run(start: World, wanted: DeployBuilder, after: int | None = None) -> End:
+    return run_virtual(flown(start, wanted, after))
 
 
 if __name__ == "__main__":

@@ -36,8 +36,9 @@ async def test_what_cannot_succeed_is_rolled_back(strategy: str, name: str) -> N
 @pytest.mark.no_cover
 @pytest.mark.parametrize("case", tuple(killed.strategies(3)), ids=lambda case: case.name)
 async def test_killed_at_any_request_another_run_comes_to_the_same_end(case: killed.Case) -> None:
-    whole = await killed.flown(case)
+    start = await killed.begun(case)
+    whole = await killed.flown(start, case.wanted)
     for after in range(1, whole.requests + 1, 4):
-        end = await killed.flown(case, after)
+        end = await killed.flown(start, case.wanted, after)
         assert end.ok, f"killed after {after}"
         assert end.fleet == whole.fleet, f"killed after {after}"
