@@ -72,6 +72,9 @@ def _serve(pipe: Connection, start: Callable[..., Any], arguments: Iterable[Any]
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too, before the parent ends it
     warnings.simplefilter("error")
+    # Once a larger block was freed, glibc keeps the memory that asyncio reads into: without this, whether each request
+    # costs page faults is luck.
+    bytes(1 << 20)
     with suppress(EOFError):  # the parent is gone
         asyncio.run(serve())
 

@@ -73,7 +73,7 @@ def test_the_console_shows_the_world_and_its_buttons_change_it(browser: Any) -> 
         assert 'from flyasync.emulator import Fault\nemulator.faults.add(Fault(does="lose_answer"' in did
         # 5. Without faults the region is still full, and the page says so.
         page.get_by_role("button", name="Remove all faults").click()
-        page.locator("#faults", has_text="none").wait_for()
+        page.locator("#faults", has_text="no faults").wait_for()
         assert "Region limits and removed hosts stay" in page.locator("#clear").inner_text()
         assert "lhr holds 0" in page.locator("#status").inner_text()
         if folder := os.environ.get("FLYASYNC_SCREENSHOTS"):
