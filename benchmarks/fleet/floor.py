@@ -1,11 +1,9 @@
 """The floor: how long apps take if nothing but the published limits, and the boots, holds them up.
 
-No two apps share a bucket, so one app is enough to reckon with. It asks for the list of its machines, for each of its
-machines, and for the list again, and it waits for each machine. Two lists are within their burst, and each machine's
-wait has a bucket of its own; the creates are what stands in line, in the bucket of their app. Of those a burst leaves
-at once and the others one after the other at the rate, so the last one leaves `(machines - burst) / rate` seconds after
-the first, and after that it boots. That many seconds are one round; with so many apps under way at any time, all of
-them take `apps / at_once` rounds.
+No two apps share a bucket, so one app is enough to reckon with. Its lists are within their burst, and each machine's
+wait has a bucket of its own; the creates stand in line, in the bucket of their app. A burst of them leaves at once and
+the others one after the other at the rate, so the last one leaves `(machines - burst) / rate` seconds after the first,
+and then its machine boots. That is one round; all apps take `apps / at_once` rounds.
 
 Nothing can be faster than what the `published` limits allow. A client leaves a part of each burst unused as a margin
 against jitter, and so `kept` is what is to be expected of it.

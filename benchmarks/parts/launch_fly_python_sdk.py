@@ -16,13 +16,11 @@ from fly_python_sdk.models.machine import FlyMachine, FlyMachineConfig  # type: 
 
 
 async def launch(order: dict[str, Any]) -> None:
-    """Launch what is asked for."""
     app = App(order["token"], "personal", order["app"])
     app.base_url = order["url"]
+    config = FlyMachineConfig(image=order["image"])
     try:
-        await app.create_machines(
-            [FlyMachine(region=region, config=FlyMachineConfig(image=order["image"])) for region in order["regions"]]
-        )
+        await app.create_machines([FlyMachine(region=region, config=config) for region in order["regions"]])
     except FlyError:
         await asyncio.sleep(1)  # the others are still under way
     while not all(machine.state == "started" for machine in await app.list_machines()):  # noqa: ASYNC110 - it is far away
