@@ -154,7 +154,7 @@ class PlanExecutor:
                 if slot.is_free and admission.admits(key) and not has_to_stay:
                     with self._spans.machine(run):
                         await self._take_steps(track, run, lane)
-                if run.error is not None:
+                if slots and run.error is not None:
                     slot.lose()
         finally:
             lane.barrier.arrive(track.machine.name, stopped=False)
