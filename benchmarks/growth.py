@@ -83,9 +83,6 @@ NOTES = (
     BEYOND,
 )
 
-Costs = Mapping[int, Sequence[Cost]]
-"""What each size took, each time."""
-
 
 def measure(*, tiny: bool) -> Iterator[Table]:
     """Do all sizes of all subjects, and set each beside the size it is compared with."""
@@ -97,7 +94,7 @@ def measure(*, tiny: bool) -> Iterator[Table]:
                 if turn == 0 or size == subject.many:
                     taken[subject.name].setdefault(size, []).append(_cost(subject.name, size))
     held = _cost("held", 20 if tiny else HELD_OF)
-    name, figures = f"during a deploy of one app: {held.machines:,} machines", dict.fromkeys(COLUMNS) | _memory(held)
+    name, figures = f"during a deploy of one app: {held.machines:,} machines", dict.fromkeys(COLUMNS) | _objects(held)
     yield Table(
         title="what a machine costs, the more of them there are",
         subject="what is done",
@@ -114,20 +111,17 @@ def measure(*, tiny: bool) -> Iterator[Table]:
     )
 
 
-def rows(subject: Subject, costs: Costs) -> Iterator[Row]:
-    """Put the rows of a subject together, one for each size."""
-    base_cpu, base_memory = (_spread(costs[subject.many], name) for name in ("cpu", "memory"))
+def rows(subject: Subject, costs: Mapping[int, Sequence[Cost]]) -> Iterator[Row]:
+    """Yield a row for each size of a subject, from what it took each time."""
+    base = costs[subject.many]
     for size, each in costs.items():
-        cpu, memory = _spread(each, "cpu"), _spread(each, "memory")
-        is_compared = size >= subject.many
-        figures: dict[str, Figure] = {
-            **_memory(each[0]),
-            CPU: cpu,
-            CPU_RATIO: _ratio(cpu, base_cpu) if is_compared else None,
-            SLOPE: slope(each, costs[subject.many]) if size > subject.many else None,
-            MEMORY: memory,
-            MEMORY_RATIO: _ratio(memory, base_memory) if is_compared else None,
-        }
+        figures = dict.fromkeys(COLUMNS) | _objects(each[0]) | {CPU: _cpu(each), MEMORY: _memory(each)}
+        if size >= subject.many:
+            figures[CPU_RATIO] = _cpu(each).median / _cpu(base).median
+            if had := _memory(base).median:  # memory that was there already is not counted
+                figures[MEMORY_RATIO] = _memory(each).median / had
+        if size > subject.many:
+            figures[SLOPE] = slope(each, base)
         goals = GOALS if size == max(costs) and subject.name != "uncollected" else ()
         yield Row(f"{subject.title}: {size:,} {subject.what}", figures, goals)
 
@@ -135,22 +129,19 @@ def rows(subject: Subject, costs: Costs) -> Iterator[Row]:
 def slope(costs: Sequence[Cost], base: Sequence[Cost]) -> float:
     """Say by which power of the machines the whole CPU time grows: 1 if each costs the same, 2 if twice as many do."""
     more = costs[0].machines / base[0].machines
-    return 1 + math.log(_spread(costs, "cpu").median / _spread(base, "cpu").median) / math.log(more)
+    return 1 + math.log(_cpu(costs).median / _cpu(base).median) / math.log(more)
 
 
-def _ratio(figure: Spread, base: Spread) -> float | None:
-    return figure.median / base.median if base.median else None  # memory that was there already is not counted
+def _cpu(costs: Iterable[Cost]) -> Spread:
+    return Spread.of(each.cpu * 1e6 / each.machines for each in costs)
 
 
-_UNITS = {"cpu": 1e6, "memory": 1 / 1024, "held": 1 / 1024, "kept": 1 / 1024}
+def _memory(costs: Iterable[Cost]) -> Spread:
+    return Spread.of(each.memory / 1024 / each.machines for each in costs)
 
 
-def _spread(costs: Iterable[Cost], name: str) -> Spread:
-    return Spread.of(getattr(each, name) * _UNITS[name] / each.machines for each in costs)
-
-
-def _memory(spent: Cost) -> dict[str, Figure]:
-    held, kept = (None if value is None else value / 1024 / spent.machines for value in (spent.held, spent.kept))
+def _objects(spent: Cost) -> dict[str, Figure]:
+    held, kept = (None if size is None else size / 1024 / spent.machines for size in (spent.held, spent.kept))
     return {MACHINES: spent.machines, HELD: held, KEPT: kept}
 
 

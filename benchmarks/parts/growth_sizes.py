@@ -18,15 +18,15 @@ CPU and its memory are in the figures of the last three, but not in what is held
 import asyncio
 import gc
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 from attrs import asdict, evolve, frozen
 
 from benchmarks.fleet.simulation import Run as Simulation, simulate
-from benchmarks.shared.usage import reachable
+from benchmarks.shared.usage import Gauge, reachable, resident
 from flyasync import DeployBuilder, DeployReport, Emulator, FlyClient, Machine, MachineConfig
 from flyasync.deploy.estimate import CreateRate, estimate
 from flyasync.deploy.plan.fleet import Fleet
@@ -45,40 +45,25 @@ WARM_UP = 10
 LOOKS = 20
 
 
-@frozen(kw_only=True)
-class Spent:
-    """Seconds of CPU, and the bytes that are kept at the end, and were held at most before, as far as measured."""
-
-    cpu: float
-    kept: int | None = None
-    held: int | None = None
-
-
 @frozen
 class Cost:
-    """What so many machines took: seconds of CPU, and bytes of memory at the peak; see `Spent` for the others."""
+    """What so many machines took: seconds of CPU, bytes of memory at the peak, and those kept and held, if measured."""
 
     machines: int
     cpu: float
-    memory: int
+    memory: int = 0
     kept: int | None = None
     held: int | None = None
 
 
 def cost(subject: str, size: int) -> Cost:
     """Do it, and say what it took."""
-    work = SUBJECTS[subject]
+    work, gauge = SUBJECTS[subject], Gauge(subject, os.getpid())
     work(min(size, WARM_UP))
     gc.collect()
-    before = _status("VmRSS")
-    spent = work(size)
-    return Cost(size, memory=max(0, _status("VmHWM") - before), **asdict(spent))
-
-
-def _status(name: str) -> int:
-    """Read how much memory this process has, or had at its peak, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+    before, spent = resident(), work(size)
+    gauge.look()
+    return evolve(spent, memory=max(0, int(gauge.peak_mb * 2**20) - before))
 
 
 def _counts(machines: int) -> dict[str, int]:
@@ -87,7 +72,7 @@ def _counts(machines: int) -> dict[str, int]:
     return {region: len(range(place, machines, len(regions))) for place, region in enumerate(regions)}
 
 
-def plan(machines: int) -> Spent:
+def plan(machines: int) -> Cost:
     """Decide about so many machines, and report them done."""
     old, new = (_spec(image, machines) for image in ("nginx:1", "nginx:2"))
     before = tuple(_made_up(old, machines))
@@ -114,10 +99,10 @@ def plan(machines: int) -> Spent:
     cpu = time.process_time() - began
     assert report.ok, shown[:1000]
     assert made.updates == machines
-    return Spent(cpu=cpu)
+    return Cost(machines, cpu)
 
 
-def uncollected(machines: int) -> Spent:
+def uncollected(machines: int) -> Cost:
     """Do the same without garbage collection: what remains is no matter of how many objects there are."""
     gc.disable()
     return plan(machines)
@@ -142,17 +127,8 @@ def _made_up(spec: DeploySpec, machines: int) -> Iterator[Machine]:
         yield evolve(shown, id=f"{number:014x}", name=name, region=region, config=_placed(spec, region))
 
 
-def deploy(machines: int) -> Spent:
-    """Make so many machines in one app."""
-    return run_virtual(_deploy(machines))
-
-
-def held(machines: int) -> Spent:
-    """Make them, and look at what is held meanwhile."""
-    return run_virtual(_deploy(machines, looks=LOOKS))
-
-
-async def _deploy(machines: int, looks: int = 0) -> Spent:
+async def deploy(machines: int, looks: int = 0) -> Cost:
+    """Make so many machines in one app, and look at what is held meanwhile."""
     counts = _counts(machines)
     async with (
         Emulator(seed=1, boot=(2.0, 2.0), retired=()) as emulator,
@@ -171,20 +147,24 @@ async def _deploy(machines: int, looks: int = 0) -> Spent:
         cpu = time.process_time() - began
         assert report.ok, str(report)[:1000]
         assert len(report.running) == machines
-        return Spent(cpu=cpu, kept=reachable(fly, report) - before, held=max(seen, default=None))
+        return Cost(machines, cpu, kept=reachable(fly, report) - before, held=max(seen, default=None))
 
 
-def apps(count: int) -> Spent:
+def apps(count: int) -> Cost:
     """Make so many apps."""
     began = time.process_time()
     seen = run_virtual(simulate(Simulation(apps=count, at_once=min(count, AT_ONCE), machines=1)))
     assert not seen.wrong, seen.wrong[:10]
     assert not seen.limited, seen.limited
-    return Spent(cpu=time.process_time() - began)
+    return Cost(count, time.process_time() - began)
 
 
-SUBJECTS: Mapping[str, Callable[[int], Spent]] = {
-    work.__name__: work for work in (plan, uncollected, deploy, held, apps)
+SUBJECTS: Mapping[str, Callable[[int], Cost]] = {
+    "plan": plan,
+    "uncollected": uncollected,
+    "deploy": lambda machines: run_virtual(deploy(machines)),
+    "held": lambda machines: run_virtual(deploy(machines, LOOKS)),
+    "apps": apps,
 }
 
 
