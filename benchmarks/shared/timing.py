@@ -1,6 +1,6 @@
 """CPU time of several subjects side by side: they take turns, so that a machine whose speed drifts slows all alike.
 
-That is why pyperf is not used: it measures wall time, of one subject after the other.
+That is why pyperf is not used: it runs each subject in worker processes of its own, one after the other.
 """
 
 import asyncio
