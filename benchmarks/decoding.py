@@ -152,7 +152,7 @@ def writing(rivals: Mapping[str, Subject], machines: int, rounds: int) -> Table:
             {OURS: [Goal("x pydantic <= 2", DUMPED)], SPEED: [Goal("x pydantic <= 2")]},
         ),
         notes=[
-            "pydantic leaves out the nulls that it has read, which flyasync writes; msgspec writes what is unset as null.",
+            "pydantic leaves out nulls that it has read, which flyasync writes; msgspec writes what is unset as null.",
             "flyasync writes machines one by one, as it sends them: the dicts of all at once leave the CPU's cache.",
         ],
     )
