@@ -8,6 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, suppress
+from io import BufferedRWPair
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from benchmarks.shared.servers import JSON, Site, answering, serving, site
 from flyasync import Emulator
 
 PATIENCE = 60.0
-CHUNK = 1 << 20
 CONNECTIONS = 16
 GOOD = (b"200", b"201")
 MACHINES = "/v1/apps/{app}/machines"
@@ -37,7 +37,7 @@ class Server:
     """A server that runs, and connections to it."""
 
     pid: int
-    sockets: tuple[socket.socket, ...]
+    connections: Sequence[BufferedRWPair]
 
     def cpu(self) -> float:
         """Return the seconds of CPU that its threads have used, to the nanosecond, the kernel's work included."""
@@ -47,10 +47,11 @@ class Server:
     def exchange(self, requests: Iterable[bytes]) -> Iterator[bytes]:
         """Send the requests, one at a time over each connection, and yield the bodies of the responses, in order."""
         left = iter(requests)
-        while batch := list(islice(left, len(self.sockets))):
-            for connection, data in zip(self.sockets, batch, strict=False):
-                connection.sendall(data)
-            for connection in self.sockets[: len(batch)]:
+        while batch := list(zip(self.connections, islice(left, len(self.connections)), strict=False)):
+            for connection, data in batch:
+                connection.write(data)
+                connection.flush()
+            for connection, _ in batch:
                 yield _received(connection)
 
 
@@ -129,29 +130,26 @@ def request(method: str, path: str, body: Any = None) -> bytes:
 @contextmanager
 def _connected(port: int, pid: int) -> Iterator[Server]:
     with ExitStack() as stack:
-        address = ("127.0.0.1", port)
-        sockets = [stack.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(CONNECTIONS)]
-        for each in sockets:
-            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        yield Server(pid, tuple(sockets))
+        files = []
+        for _ in range(CONNECTIONS):
+            made = stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            files.append(stack.enter_context(made.makefile("rwb")))
+        yield Server(pid, files)
 
 
-def _received(connection: socket.socket) -> bytes:
-    data = connection.recv(CHUNK)
-    while b"\r\n\r\n" not in data:
-        data += connection.recv(CHUNK)
-    head, _, body = data.partition(b"\r\n\r\n")
-    status, *fields = head.split(b"\r\n")
-    headers = dict(field.lower().split(b": ", 1) for field in fields)
-    assert status.split()[1] in GOOD, data
-    parts = [body]
+def _received(connection: BufferedRWPair) -> bytes:
+    status, headers = connection.readline().split()[1], {}
+    while line := connection.readline().strip().lower():
+        name, _, value = line.partition(b": ")
+        headers[name] = value
     if b"content-length" in headers:
-        left = int(headers[b"content-length"]) - len(body)
-        while left:
-            parts.append(connection.recv(min(left, CHUNK)))
-            left -= len(parts[-1])
-        return b"".join(parts)
-    # In chunks, as Go sends what does not fit into its buffer. JSON contains no line break of this kind.
-    while not b"".join(parts[-2:]).endswith(b"\r\n0\r\n\r\n"):
-        parts.append(connection.recv(CHUNK))
-    return b"".join(b"".join(parts).split(b"\r\n")[1:-3:2])
+        body = connection.read(int(headers[b"content-length"]))
+    else:  # in chunks, as Go sends what does not fit into its buffer
+        body = b""
+        while size := int(connection.readline(), 16):
+            body += connection.read(size)
+            connection.readline()
+        connection.readline()
+    assert status in GOOD, body
+    return body
