@@ -122,12 +122,12 @@ def measure(*, tiny: bool, mudflaps: Path | None = None) -> Iterator[Table]:
     """Measure each operation in each world."""
     for size in TINY if tiny else SIZES:
         with ExitStack() as stack:
-            starting = {EMULATOR: servers.emulator(), **({MUDFLAPS: servers.mudflaps(mudflaps)} if mudflaps else {})}
-            worlds = {name: _filled(stack.enter_context(server), size) for name, server in starting.items()}
-            ours = worlds[EMULATOR]
+            ours = _filled(stack.enter_context(servers.emulator()), size)
             bodies = {each: next(ours.server.exchange([ours.request(each, 0)])) for each in size.requests}
             floor = evolve(ours, server=stack.enter_context(servers.floor(ours.machines, bodies["get"])))
-            worlds[BARE] = evolve(ours, server=stack.enter_context(servers.bare(bodies)))
+            worlds = {EMULATOR: ours, BARE: evolve(ours, server=stack.enter_context(servers.bare(bodies)))}
+            if mudflaps:  # the last to start: it closes connections that are idle for five seconds
+                worlds[MUDFLAPS] = _filled(stack.enter_context(servers.mudflaps(mudflaps)), size)
             for operation, body in bodies.items():
                 beside = {FLOOR: floor} if operation == "get" else {}
                 yield _table(size, operation, {**worlds, **beside}, json.loads(body))
