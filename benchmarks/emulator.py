@@ -34,8 +34,8 @@ GOALS = {
     "get": [
         Goal(
             f"{X_BARE} <= 1.6",
-            "the indispensable steps are a part of it; the others are the checks of the host and for faults, "
-            "replication, the clock of the world, and values for the request and its response",
+            "beyond the indispensable steps there are the checks of the host and for faults, replication, the clock of "
+            "the world, its file, and values for the request and its response; all of it is Python's bytecode",
         )
     ],
     "list": [
