@@ -147,5 +147,5 @@ def is_of_one_machine(path: tuple[str, ...], old: MachineConfig) -> bool:
         path[0] == "standbys"
         or path in {("guest", "host_dedication_id"), ("env", "FLY_STANDBY_FOR")}
         or (path == ("schedule",) and bool(old.schedule))
-        or (path[0] == "mounts" and path[-1] == "volume")
+        or (path[0] == "mounts" and path[-1].lower() == "volume")  # a mount may have the key in two spellings
     )
